@@ -1,0 +1,160 @@
+/**
+ * What the cpu asks of parts it does not import: the platform, a virtualisation extension, the timing core, the probe.
+ * The interfaces live with their caller; machine/ hands over the implementations.
+ */
+
+import type { Cpu } from './cpu.js';
+
+/** Ports, memory-mapped devices and the interrupt controller, as one vCPU sees them. Physical addresses are numbers (< 2^52). */
+export interface PlatformPort {
+  ioRead(port: number, size: 1 | 2 | 4): number;
+  ioWrite(port: number, size: 1 | 2 | 4, value: number): void;
+  /** Reads at an address that is not RAM or ROM. Sizes above 4 are split by the caller. Unclaimed addresses read as all ones. */
+  mmioRead(hpa: number, size: 1 | 2 | 4): number;
+  mmioWrite(hpa: number, size: 1 | 2 | 4, value: number): void;
+  /** Is an external interrupt asserted for this vCPU (PIC or local APIC, priority already considered)? */
+  interruptPending(cpu: Cpu): boolean;
+  /** Acknowledges it: the vector. */
+  acknowledgeInterrupt(cpu: Cpu): number;
+  /** The task-priority register behind CR8 (bits 3:0 are the class). */
+  readTpr(cpu: Cpu): number;
+  writeTpr(cpu: Cpu, value: number): void;
+}
+
+/** Where an instruction that could leave a guest stands: enough for both manuals' exit information. */
+export interface InterceptInfo {
+  /** Register or control-register numbers, MSR index, port: as the operation needs. */
+  readonly a?: number;
+  readonly b?: number;
+  readonly value?: bigint;
+}
+
+/** Operations that either extension can intercept. The names are the instruction's or the manual's event. */
+export type InterceptOp =
+  | 'CPUID' | 'HLT' | 'INVD' | 'WBINVD' | 'INVLPG' | 'INVPCID' | 'RDTSC' | 'RDTSCP' | 'RDPMC' | 'RSM' | 'PAUSE' | 'MONITOR' | 'MWAIT'
+  | 'RDRAND' | 'RDSEED' | 'XSETBV' | 'GETSEC' | 'VMCALL' | 'VMCLEAR' | 'VMLAUNCH' | 'VMPTRLD' | 'VMPTRST' | 'VMREAD' | 'VMRESUME'
+  | 'VMWRITE' | 'VMXOFF' | 'VMXON' | 'INVEPT' | 'INVVPID' | 'VMFUNC' | 'VMRUN' | 'VMMCALL' | 'VMLOAD' | 'VMSAVE' | 'STGI' | 'CLGI'
+  | 'SKINIT' | 'INVLPGA' | 'PUSHF' | 'POPF' | 'IRET' | 'INTn' | 'ICEBP' | 'SGDT' | 'SIDT' | 'LGDT' | 'LIDT' | 'SLDT' | 'STR' | 'LLDT' | 'LTR';
+
+/**
+ * The virtualisation extension in use while the vCPU is in a guest (`S.guest` = 1), or that its instructions act on.
+ * A method that returns `true` has performed the VM exit: the state is the host's, and the caller leaves at once.
+ * All of them are called with the state exact and RIP at the instruction.
+ */
+export interface VirtPort {
+  /** An instruction, after the checks that the manual orders before the intercept (privilege, #UD). */
+  instruction(cpu: Cpu, op: InterceptOp, info?: InterceptInfo): boolean;
+  /** MOV to/from CR, LMSW, CLTS, SMSW. `reg` is the general register's number. */
+  crAccess(cpu: Cpu, cr: number, kind: 'write' | 'read' | 'clts' | 'lmsw' | 'smsw', reg: number, value: bigint, linear?: bigint): boolean;
+  drAccess(cpu: Cpu, dr: number, write: boolean, reg: number): boolean;
+  /** One port access (IN, OUT, INS, OUTS); `linear` is the memory operand's linear address for string forms. */
+  io(cpu: Cpu, port: number, size: 1 | 2 | 4, input: boolean, string: boolean, rep: boolean, immediate: boolean, addressSize: number, segment: number, linear: bigint): boolean;
+  msr(cpu: Cpu, index: number, write: boolean, value: bigint): boolean;
+  /** An exception about to be delivered. For #PF `address` is the faulting address, for #DB the DR6 bits to set. */
+  exception(cpu: Cpu, vector: number, type: number, hasError: boolean, error: number, address: bigint, length: number): boolean;
+  /** Called while an event is delivered through the IDT, so that an exit in the middle records it (IDT-vectoring, EXITINTINFO). */
+  beginDelivery(cpu: Cpu, vector: number, type: number, hasError: boolean, error: number, length: number): void;
+  endDelivery(cpu: Cpu): void;
+  taskSwitch(cpu: Cpu, selector: number, reason: 'call' | 'iret' | 'jmp' | 'gate', hasError: boolean, error: number): boolean;
+  tripleFault(cpu: Cpu): boolean;
+  /** A nested-paging fault (EPT violation or misconfiguration, nested page fault). Always exits. */
+  nestedFault(cpu: Cpu, fault: NestedFault): void;
+  /**
+   * Called by the run loop before an instruction when something may be pending. Decides, in the manual's priority, on
+   * exits for external interrupts, NMI, INIT, windows, preemption timer, MTF, and injects virtual interrupts.
+   * 'exit': performed. 'blocked': the event stays pending and is not delivered to the guest. 'deliver': deliver it through
+   * the guest's IDT as usual. `event` is 'none' when only windows are to be checked.
+   */
+  pendingEvent(cpu: Cpu, event: 'none' | 'external' | 'nmi' | 'init' | 'sipi' | 'smi', vector: number): 'exit' | 'blocked' | 'deliver';
+  /** May the guest take interrupts at all now (AMD: GIF; Intel: true)? Consulted outside guests too. */
+  globalInterruptFlag(cpu: Cpu): boolean;
+  /** Nested-paging context for the mmu, or null. */
+  readonly nested: NestedContext | null;
+  /** CPUID, MSR and TSC adjustments inside a guest. */
+  tscOffset(cpu: Cpu): bigint;
+}
+
+/** What nested translation needs. Both formats are walked by mmu/. */
+export interface NestedContext {
+  readonly format: 'ept' | 'npt';
+  /** Physical address of the root table. */
+  readonly root: number;
+  /** EPT: accessed/dirty flags enabled (EPTP bit 6). */
+  readonly ad: boolean;
+  /** EPT: levels of the walk. NPT: taken from the host's paging mode (4 = long, 3 = PAE, 2 = 32-bit). */
+  readonly levels: 2 | 3 | 4;
+  /** NPT: host EFER.NXE and CR4.PSE. */
+  readonly nx: boolean;
+  readonly pse: boolean;
+}
+
+export interface NestedFault {
+  readonly gpa: number;
+  /** Guest linear address, when the fault happened on a translation of one. */
+  readonly gla: bigint;
+  readonly glaValid: boolean;
+  /** The access was to a guest page-table entry (false: to the final page). */
+  readonly onTable: boolean;
+  readonly read: boolean;
+  readonly write: boolean;
+  readonly fetch: boolean;
+  /** EPT: permissions found (bits 0-2 as in the exit qualification); NPT: present bit found. */
+  readonly present: boolean;
+  readonly permissions: number;
+  readonly user: boolean;
+  readonly misconfiguration: boolean;
+  readonly reserved: boolean;
+}
+
+/** Timing hooks that TypeScript parts call. The emitted part is `timing/`'s own affair through `emit`. */
+export interface TimingPort {
+  /** Cycles an instruction costs by its class alone: put into its record when decoded (cycle mode). */
+  staticCost(code: number): number;
+  /** A page walk done for the modelled TLB: `refs` physical addresses read, in order. Returns cycles. */
+  pageWalk(refs: readonly number[]): number;
+  /** A world switch, as the list of its parts. Returns cycles. */
+  transition(kind: 'vm-entry' | 'vm-exit', parts: TransitionParts): number;
+  /** Cycles for an event delivered through an IDT. */
+  delivery(kind: 'interrupt' | 'exception' | 'software', privilegeChange: boolean): number;
+  /** Modelled TLB maintenance. `tag` as in `Cpu.addressSpaceTag`. */
+  flush(scope: 'page' | 'context' | 'all', tag: number, linear?: bigint): void;
+}
+
+/** What a transition does, counted by the extension while it does it: the timing core prices each. */
+export interface TransitionParts {
+  readonly fieldsLoaded: number;
+  readonly fieldsSaved: number;
+  readonly segmentsLoaded: number;
+  readonly checks: number;
+  readonly msrsLoaded: number;
+  readonly msrsSaved: number;
+  readonly tlbFlushed: boolean;
+  readonly injected: boolean;
+}
+
+/** Event kinds of the probe; each a fixed-layout record (kind, cycle, vcpu, a, b, c, d). */
+export const PROBE = {
+  vmExit: 1, // a = reason or exit code, b = RIP, c = qualification/EXITINFO1, d = EXITINFO2 or instruction length
+  vmEntry: 2, // a = injected event or 0, b = RIP
+  vmEntryFailed: 3,
+  interrupt: 4, // a = vector, b = RIP
+  exception: 5, // a = vector, b = RIP, c = error code, d = CR2
+  ioRead: 6, // a = port, b = size, c = value
+  ioWrite: 7,
+  mmioRead: 8, // a = hpa, b = size, c = value
+  mmioWrite: 9,
+  marker: 10, // XCHG BX,BX with EAX = MARKER_MAGIC | code: a = code, b = RDI, c = RSI, d = RDX
+  privilege: 11, // a = new CPL, b = RIP
+  addressSpace: 12, // a = CR3
+  halt: 13, // a = cycles skipped
+  frameSent: 14, // a = length
+  frameReceived: 15,
+  diskRequest: 16, // a = LBA, b = sectors, c = write
+} as const;
+export type ProbeKind = (typeof PROBE)[keyof typeof PROBE];
+
+export interface ProbePort {
+  /** False when nobody listens: callers test it first. */
+  readonly active: boolean;
+  emit(kind: ProbeKind, cycle: number, vcpu: number, a: number, b: number, c: number, d: number): void;
+}
