@@ -25,6 +25,11 @@ export interface Cpu {
   /** MAXPHYADDR of the profile. */
   readonly physicalAddressBits: number;
 
+  /** CR4 bits that may be one: what the profile advertises and an extension adds (CR4.VMXE). Others are #GP(0). */
+  cr4Allowed: number;
+  /** IA32_EFER bits that may be written, EFER.SVME among them once an extension has added it. */
+  eferAllowed: number;
+
   /** In a guest (VMX non-root operation, or between VMRUN and #VMEXIT)? */
   readonly inGuest: boolean;
 

@@ -46,6 +46,14 @@ export interface VirtPort {
   instruction(cpu: Cpu, op: InterceptOp, info?: InterceptInfo): boolean;
   /** MOV to/from CR, LMSW, CLTS, SMSW. `reg` is the general register's number. */
   crAccess(cpu: Cpu, cr: number, kind: 'write' | 'read' | 'clts' | 'lmsw' | 'smsw', reg: number, value: bigint, linear?: bigint): boolean;
+  /** The value that MOV from CR0/CR4 and SMSW see in a guest (VMX: read shadows); outside guests, or without shadows, `real`. */
+  visibleCr?(cpu: Cpu, cr: 0 | 4, real: number): number;
+  /** The value that a write of CR0/CR4 in a guest really stores (VMX: bits owned by the host keep theirs). After `crAccess`. */
+  mergedCr?(cpu: Cpu, cr: 0 | 4, value: number): number;
+  /** Bits of CR0/CR4 that the extension fixes (VMX operation, root and guest): false is #GP(0). */
+  crValueAllowed?(cpu: Cpu, cr: 0 | 4, value: number): boolean;
+  /** True when CR8 of the guest lives in `S.cr8` (V_TPR, TPR shadow) and not in the platform's local APIC. */
+  virtualTpr?(cpu: Cpu): boolean;
   drAccess(cpu: Cpu, dr: number, write: boolean, reg: number): boolean;
   /** One port access (IN, OUT, INS, OUTS); `linear` is the memory operand's linear address for string forms. */
   io(cpu: Cpu, port: number, size: 1 | 2 | 4, input: boolean, string: boolean, rep: boolean, immediate: boolean, addressSize: number, segment: number, linear: bigint): boolean;
