@@ -44,14 +44,14 @@ export class PhysicalMemory {
   /** Linear-memory address of the byte at `hpa`, or -1 when it belongs to a device or to nothing. */
   address(hpa: number): number {
     if (hpa >= 0x1_0000_0000) return -1;
-    const page = this.pages[Math.floor(hpa / PAGE_SIZE)]!;
-    return page === 0 ? -1 : page * PAGE_SIZE + (hpa % PAGE_SIZE);
+    const page = this.pages[hpa >>> PAGE_SHIFT]!;
+    return page === 0 ? -1 : page * PAGE_SIZE + (hpa & (PAGE_SIZE - 1));
   }
 
   /** May the guest write there without a device noticing? */
   writable(hpa: number): boolean {
     if (hpa >= 0x1_0000_0000) return false;
-    const page = Math.floor(hpa / PAGE_SIZE);
+    const page = hpa >>> PAGE_SHIFT;
     return this.pages[page] !== 0 && (this.readOnly[page >>> 3]! & (1 << (page & 7))) === 0;
   }
 

@@ -1,0 +1,258 @@
+/**
+ * The software TLBs: translations in the form that emitted code looks up.
+ *
+ * They are the engine's, not the modelled processor's: size and timing of the modelled TLB are timing/'s affair. A pool of TLBs
+ * lies at TLB_POOL_BASE. Each serves one address space (vCPU, host/VPID/ASID tag, PCID) as seen with one set of control bits
+ * (`variant`: user or supervisor, WP, SMAP ...), so that a change of any of them only selects another TLB. The one least
+ * recently selected is given up when none is free.
+ *
+ * A TLB is 1024 entries of 32 bytes, direct-mapped by (linear >> 12) & 1023:
+ *
+ *     +0   i64  tagRead    linear address of the page, or -1: may be read
+ *     +8   i64  tagWrite   the same: may be written without a closer look
+ *     +16  i32  addend     linear-memory address of the page - low 32 bits of the page's linear address (wrapping)
+ *     +20  u32  host-physical page number
+ *     +24  i64  tagExec    the same as tagRead: may be executed
+ *
+ * Invariants: a page that holds decoded code has tagWrite = -1 everywhere; so have firmware pages; pages that are neither RAM
+ * nor firmware are never in. Only filled entries are in a TLB's log, so flushing costs what was filled. SDM 3A §4.10 "Caching
+ * Translation Information" says what must be forgotten when; keeping less is always allowed.
+ */
+
+import type { LinearMemory } from '../mem/linear-memory.js';
+import type { PhysicalMemory } from '../mem/physical.js';
+import { TLB_POOL_BASE, TLB_POOL_SIZE } from '../mem/layout.js';
+
+export const TLB_ENTRIES = 1024;
+export const TLB_ENTRY_BYTES = 32;
+export const TLB_BYTES = TLB_ENTRIES * TLB_ENTRY_BYTES;
+const SLOTS = TLB_POOL_SIZE / TLB_BYTES;
+const WORDS = TLB_ENTRY_BYTES / 4;
+const BUCKETS = 256;
+const FREE = -1;
+
+/** Entry flags kept beside the pool. */
+const LOGGED = 1, GLOBAL = 2, LARGE_SHIFT = 2; // bits 7:2: log2 of the guest's page when above 12
+
+/** What `fill` needs of a translation: an `Mmu` after `translate`, hpa below 2^52. */
+export interface Translation {
+  readonly hpa: number;
+  readonly readable: boolean;
+  readonly writable: boolean;
+  readonly executable: boolean;
+  readonly global: boolean;
+  readonly pageShift: number;
+}
+
+export class TlbPool {
+  /** Does decoded code lie on the host-physical page? Asked for every page that is entered as writable. The engine sets it. */
+  isCodePage: (hpaPage: number) => boolean = () => false;
+
+  private readonly u32: Uint32Array;
+  private readonly i32: Int32Array;
+  private readonly vcpu = new Int32Array(SLOTS).fill(FREE);
+  private readonly tag = new Int32Array(SLOTS);
+  private readonly pcid = new Int32Array(SLOTS);
+  private readonly variant = new Int32Array(SLOTS);
+  private readonly stamp = new Float64Array(SLOTS);
+  private readonly next = new Int16Array(SLOTS).fill(-1);
+  private readonly bucket = new Int16Array(BUCKETS).fill(-1);
+  private readonly flags = new Uint8Array(SLOTS * TLB_ENTRIES);
+  private readonly log = new Uint16Array(SLOTS * TLB_ENTRIES);
+  private readonly logged = new Int32Array(SLOTS);
+  private readonly hasLarge = new Uint8Array(SLOTS);
+  /** Host page has been entered as writable since it was protected last: spares `protectPage` most searches. */
+  private readonly writableOnce = new Uint8Array(1 << 20);
+  private clock = 0;
+
+  constructor(m: LinearMemory, private readonly phys: PhysicalMemory) {
+    this.u32 = m.u32;
+    this.i32 = m.i32;
+    m.u8.fill(0xff, TLB_POOL_BASE, TLB_POOL_BASE + SLOTS * TLB_BYTES);
+  }
+
+  /**
+   * The TLB for an address space and set of control bits: its linear-memory address, for `S.tlb`. It stays valid until another
+   * `select`; a vCPU that comes back selects again.
+   * @param tag `Cpu.addressSpaceTag` @param pcid 0 to 4095 @param variant 0 to 255, the engine's encoding
+   */
+  select(vcpu: number, tag: number, pcid: number, variant: number): number {
+    const b = this.hash(vcpu, tag, pcid, variant);
+    let s = this.bucket[b]!;
+    while (s >= 0 && !(this.vcpu[s] === vcpu && this.tag[s] === tag && this.pcid[s] === pcid && this.variant[s] === variant)) s = this.next[s]!;
+    if (s < 0) {
+      s = this.take();
+      this.vcpu[s] = vcpu;
+      this.tag[s] = tag;
+      this.pcid[s] = pcid;
+      this.variant[s] = variant;
+      this.next[s] = this.bucket[b]!;
+      this.bucket[b] = s;
+    }
+    this.stamp[s] = ++this.clock;
+    return TLB_POOL_BASE + s * TLB_BYTES;
+  }
+
+  /**
+   * Enters a translation. Pages of devices are left out; firmware and code pages are entered without write permission.
+   * @param tlb what `select` returned @param t the mmu, right after a translation of this address that returned OK
+   */
+  fill(tlb: number, linHi: number, linLo: number, t: Translation): void {
+    const at = this.phys.address(t.hpa);
+    if (at < 0) return;
+    const s = (tlb - TLB_POOL_BASE) / TLB_BYTES, index = (linLo >>> 12) & (TLB_ENTRIES - 1);
+    const hpaPage = t.hpa >>> 12;
+    const writable = t.writable && this.phys.writable(t.hpa) && !this.isCodePage(hpaPage);
+    if (writable) this.writableOnce[hpaPage] = 1;
+    const lo = linLo & ~0xfff, i32 = this.i32, w = (tlb + index * TLB_ENTRY_BYTES) >>> 2;
+    i32[w] = t.readable ? lo : -1;
+    i32[w + 1] = t.readable ? linHi : -1;
+    i32[w + 2] = writable ? lo : -1;
+    i32[w + 3] = writable ? linHi : -1;
+    i32[w + 4] = (at & ~0xfff) - lo;
+    this.u32[w + 5] = hpaPage;
+    i32[w + 6] = t.executable ? lo : -1;
+    i32[w + 7] = t.executable ? linHi : -1;
+    const f = s * TLB_ENTRIES + index;
+    if ((this.flags[f]! & LOGGED) === 0) this.log[s * TLB_ENTRIES + this.logged[s]!++] = index;
+    let flags = LOGGED | (t.global ? GLOBAL : 0);
+    if (t.pageShift > 12) {
+      flags |= t.pageShift << LARGE_SHIFT;
+      this.hasLarge[s] = 1;
+    }
+    this.flags[f] = flags;
+  }
+
+  /** Forgets one page in every view of an address space, and every piece of the large page that it belongs to (INVLPG, INVLPGA, INVVPID type 0). All PCIDs: allowed, and needed for global pages. */
+  flushPage(vcpu: number, tag: number, linHi: number, linLo: number): void {
+    const index = (linLo >>> 12) & (TLB_ENTRIES - 1);
+    for (let s = 0; s < SLOTS; s++) {
+      if (this.vcpu[s] !== vcpu || this.tag[s] !== tag) continue;
+      if ((this.flags[s * TLB_ENTRIES + index]! & LOGGED) !== 0) this.dropIfSame(s, index, linHi, linLo, 12);
+      if (this.hasLarge[s] === 0) continue;
+      const base = s * TLB_ENTRIES, n = this.logged[s]!;
+      for (let i = 0; i < n; i++) {
+        const at = this.log[base + i]!, shift = this.flags[base + at]! >>> LARGE_SHIFT;
+        if (shift !== 0) this.dropIfSame(s, at, linHi, linLo, shift);
+      }
+    }
+  }
+
+  /** Forgets an address space (MOV to CR3, INVPCID): all its views. @param pcid or -1 for all @param keepGlobal global pages stay */
+  flushContext(vcpu: number, tag: number, pcid: number, keepGlobal: boolean): void {
+    for (let s = 0; s < SLOTS; s++) {
+      if (this.vcpu[s] !== vcpu || this.tag[s] !== tag || (pcid >= 0 && this.pcid[s] !== pcid)) continue;
+      if (keepGlobal) this.dropLocal(s);
+      else this.drop(s);
+    }
+  }
+
+  /** Forgets all that carries the tag, on one vCPU or (-1) on all (INVVPID, ASID flush). */
+  flushTag(vcpu: number, tag: number): void {
+    for (let s = 0; s < SLOTS; s++) if (this.tag[s] === tag && this.matches(s, vcpu)) this.drop(s);
+  }
+
+  /** Forgets everything of guests (tag not 0), on one vCPU or (-1) on all (INVEPT). */
+  flushGuests(vcpu: number): void {
+    for (let s = 0; s < SLOTS; s++) if (this.tag[s] !== 0 && this.matches(s, vcpu)) this.drop(s);
+  }
+
+  /** Forgets everything, on one vCPU or (-1) on all. */
+  flushAll(vcpu: number): void {
+    for (let s = 0; s < SLOTS; s++) if (this.matches(s, vcpu)) this.drop(s);
+  }
+
+  /** Takes write permission from every entry of a host page: code has been decoded from it. */
+  protectPage(hpaPage: number): void {
+    if (this.writableOnce[hpaPage] === 0) return;
+    this.writableOnce[hpaPage] = 0;
+    for (let s = 0; s < SLOTS; s++) {
+      const base = s * TLB_ENTRIES, n = this.logged[s]!, tlb = TLB_POOL_BASE + s * TLB_BYTES;
+      for (let i = 0; i < n; i++) {
+        const w = (tlb >>> 2) + this.log[base + i]! * WORDS;
+        if (this.u32[w + 5] === hpaPage) this.i32[w + 2] = this.i32[w + 3] = -1;
+      }
+    }
+  }
+
+  /** Forgets every entry of a host page, whoever maps it: it has become another kind of memory (shadow RAM, a moved device). */
+  forgetHostPage(hpaPage: number): void {
+    for (let s = 0; s < SLOTS; s++) {
+      const base = s * TLB_ENTRIES, n = this.logged[s]!;
+      for (let i = 0; i < n; i++) {
+        const index = this.log[base + i]!, w = this.word(s, index);
+        if (this.u32[w + 5] === hpaPage) this.clear(w);
+      }
+    }
+  }
+
+  private matches(s: number, vcpu: number): boolean {
+    return this.vcpu[s] !== FREE && (vcpu < 0 || this.vcpu[s] === vcpu);
+  }
+
+  private hash(vcpu: number, tag: number, pcid: number, variant: number): number {
+    return (variant ^ Math.imul(tag, 0x35) ^ Math.imul(pcid, 0x9d) ^ Math.imul(vcpu, 0x6b)) & (BUCKETS - 1);
+  }
+
+  private word(s: number, index: number): number {
+    return ((TLB_POOL_BASE + s * TLB_BYTES) >>> 2) + index * WORDS;
+  }
+
+  private clear(w: number): void {
+    const i32 = this.i32;
+    i32[w] = i32[w + 1] = i32[w + 2] = i32[w + 3] = i32[w + 6] = i32[w + 7] = -1;
+    this.u32[w + 5] = 0xffff_ffff;
+  }
+
+  /** Clears the entry when its page lies in the same 2^shift bytes as the address. It stays in the log. */
+  private dropIfSame(s: number, index: number, linHi: number, linLo: number, shift: number): void {
+    // Any valid tag of the entry holds the page's address; with none valid the comparison meets -1, an address no page has.
+    const w = this.word(s, index), i32 = this.i32;
+    const t = i32[w] !== -1 || i32[w + 1] !== -1 ? w : i32[w + 2] !== -1 || i32[w + 3] !== -1 ? w + 2 : w + 6;
+    if (i32[t + 1] === (linHi | 0) && (i32[t]! ^ linLo) >>> shift === 0) this.clear(w);
+  }
+
+  private drop(s: number): void {
+    const base = s * TLB_ENTRIES, n = this.logged[s]!;
+    for (let i = 0; i < n; i++) {
+      const index = this.log[base + i]!;
+      this.flags[base + index] = 0;
+      this.clear(this.word(s, index));
+    }
+    this.logged[s] = 0;
+    this.hasLarge[s] = 0;
+  }
+
+  private dropLocal(s: number): void {
+    const base = s * TLB_ENTRIES, n = this.logged[s]!;
+    let kept = 0;
+    for (let i = 0; i < n; i++) {
+      const index = this.log[base + i]!;
+      if ((this.flags[base + index]! & GLOBAL) !== 0) this.log[base + kept++] = index;
+      else {
+        this.flags[base + index] = 0;
+        this.clear(this.word(s, index));
+      }
+    }
+    this.logged[s] = kept;
+  }
+
+  /** A free slot, or the one least recently selected, emptied and out of its bucket. */
+  private take(): number {
+    let oldest = 0;
+    for (let s = 0; s < SLOTS; s++) {
+      if (this.vcpu[s] === FREE) return s;
+      if (this.stamp[s]! < this.stamp[oldest]!) oldest = s;
+    }
+    this.drop(oldest);
+    const b = this.hash(this.vcpu[oldest]!, this.tag[oldest]!, this.pcid[oldest]!, this.variant[oldest]!);
+    if (this.bucket[b] === oldest) this.bucket[b] = this.next[oldest]!;
+    else {
+      let p = this.bucket[b]!;
+      while (this.next[p] !== oldest) p = this.next[p]!;
+      this.next[p] = this.next[oldest]!;
+    }
+    this.vcpu[oldest] = FREE;
+    return oldest;
+  }
+}
