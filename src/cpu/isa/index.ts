@@ -18,3 +18,4 @@ import './segment-base.js';
 import './set-cmov.js';
 import './shift-rotate.js';
 import './stack.js';
+import './string.js';
