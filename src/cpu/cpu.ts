@@ -58,6 +58,9 @@ export interface Cpu {
   readPhys(hpa: number, size: 1 | 2 | 4 | 8): bigint;
   writePhys(hpa: number, size: 1 | 2 | 4 | 8, value: bigint): void;
 
+  /** As the page walker reads: through nested paging in a guest that has it (a nested fault exits and throws GUEST_EVENT), else as `readPhys`. */
+  readGuestPhys(gpa: number, size: 4 | 8): bigint;
+
   /** To be called after any change of CR0, CR3, CR4, EFER, CPL, CS or guest/host: recomputes mode, software TLB in use, fast segment limits. */
   modeChanged(): void;
   /** Drops software translations: one page, everything of the current tag, or all tags. */

@@ -32,6 +32,8 @@ export interface CpuidResult {
 }
 
 export interface CpuidTable {
+  /** Whose processor it is, for the few instructions that differ between them. */
+  readonly vendor: 'GenuineIntel' | 'AuthenticAMD';
   /** The leaf as the running vCPU sees it (APIC id, OSXSAVE and such filled in). */
   leaf(cpu: Cpu, leaf: number, subleaf: number): CpuidResult;
 }

@@ -1,0 +1,5 @@
+/** Registers every system instruction. */
+
+import './system-control.js';
+import './system-segments.js';
+import './system-transfers.js';
