@@ -19,3 +19,4 @@ import './set-cmov.js';
 import './shift-rotate.js';
 import './stack.js';
 import './string.js';
+import './system-index.js';

@@ -7,7 +7,7 @@ import { Code, Mnemonic } from 'iced-x86';
 import { allForms, helper, insn } from '../insn.js';
 import { lgdt, lidt, lldt, ltr, sgdt, sidt, sldt, str } from '../system/descriptor-tables.js';
 import {
-  arpl, lar, loadFarPointer, lsl, movFromSreg, movToSreg, popSreg, swapgs, verr, verw,
+  arpl, lar, loadFarPointer, lsl, movToSreg, popSreg, swapgs, verr, verw,
 } from '../system/segment-instructions.js';
 import { DS, ES, FS, GS, SS } from '../state.js';
 
@@ -22,7 +22,6 @@ insn('MOV to Sreg', {
   endsBlock: true,
   body: helper(movToSreg),
 });
-insn('MOV from Sreg', { forms: [Code.Mov_rm16_Sreg, Code.Mov_r32m16_Sreg, Code.Mov_r64m16_Sreg], body: helper(movFromSreg) });
 insn('POP Sreg', {
   forms: [
     Code.Popw_ES, Code.Popd_ES, Code.Popw_SS, Code.Popd_SS, Code.Popw_DS, Code.Popd_DS, Code.Popw_FS, Code.Popd_FS, Code.Popq_FS,

@@ -34,13 +34,6 @@ export function movToSreg(cpu: Cpu, insn: InsnView): HelperResult {
   return loaded(cpu, index, true);
 }
 
-export function movFromSreg(cpu: Cpu, insn: InsnView): HelperResult {
-  const index = insn.register(1);
-  if (index > GS) cpu.raise(UD);
-  insn.write(0, BigInt(cpu.s.selector(index)));
-  return NEXT;
-}
-
 export function popSreg(cpu: Cpu, insn: InsnView): HelperResult {
   const index = insn.register(0);
   const stack = Stack.current(cpu);
