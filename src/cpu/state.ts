@@ -54,6 +54,8 @@ const FIELDS = {
   cpl: 4,
   mode: 4, // CPU mode that decoding depends on: see MODE
   tlb: 4, // linear-memory address of the software TLB in use
+  stackMask: 4, // outside 64-bit mode: 0xffff or 0xffff_ffff by SS.B
+  csBase: 8, // base that instruction fetch adds to RIP: CS.base, 0 in 64-bit mode
   interruptShadow: 4, // 0, 1 = by STI, 2 = by MOV SS / POP SS
   activity: 4, // see ACTIVITY
   nmiBlocked: 4,
@@ -108,6 +110,9 @@ function layOut(): { [K in FieldName]: number } & { end: number } {
 
 /** Linear-memory address of each field of the running vCPU's state. */
 export const S = layOut();
+
+/** Thirty-two bytes of `S.scratch` that memory slow paths use (see engine/host-imports.ts); helpers use the rest. */
+export const SCRATCH_DATA = S.scratch + 64;
 
 /** Bytes that a switch of vCPUs copies. */
 export const STATE_BYTES = S.end - STATE_BASE;

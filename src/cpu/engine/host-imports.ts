@@ -1,0 +1,38 @@
+/**
+ * What emitted code calls in TypeScript, and the base functions of wasm it shares. Every module imports these under `env`.
+ * The addresses that `access` returns are linear-memory addresses of the data; 0 means: leave (an event is pending).
+ */
+
+import { I32 } from '../../wasm/opcodes.js';
+import type { FunctionType } from '../../wasm/module.js';
+
+/** A handler: (record, cycles left in the slice). Leaves by returning, with S.left stored and S.rip exact. */
+export const HANDLER_TYPE: FunctionType = { params: [I32, I32], results: [] };
+
+const call = (params: number): FunctionType => ({ params: Array<typeof I32>(params).fill(I32), results: [I32] });
+
+export const IMPORTS = {
+  /** (record, linear low, linear high, size | kind << 8 | segment << 16) -> address or 0. Software-TLB miss, device, code page, page crossing. */
+  access: call(4),
+  /** (record, offset, segment entry address or segment number, size | kind << 8) -> address or 0: outside 64-bit mode, when the fast limit check fails. */
+  segmentAccess: call(4),
+  /** (record) -> 0: writes back what a store left in the scratch slot (device, code page, page crossing). */
+  commit: call(1),
+  /** (record, helper id) -> NEXT or LEAVE */
+  helper: call(2),
+  /** (record, vector, error code or -1) -> 0 */
+  raise: call(3),
+  /** (record, left) tail call: branch whose target record is not linked, out of the page, or at the end of the slice. */
+  branchSlow: HANDLER_TYPE,
+  /** (unused, left) tail call: continue at S.rip. */
+  dispatch: HANDLER_TYPE,
+} as const satisfies Record<string, FunctionType>;
+
+export type ImportName = keyof typeof IMPORTS;
+export const IMPORT_INDEX = Object.fromEntries(Object.keys(IMPORTS).map((k, i) => [k, i])) as Record<ImportName, number>;
+
+/** Kinds of access, as the mmu's flags. */
+export const ACCESS_READ = 1, ACCESS_WRITE = 2, ACCESS_RMW = 3;
+
+/** Where `access` puts data that is not plain memory: reads come from here, stores go here and are committed. */
+export { SCRATCH_DATA } from '../state.js';

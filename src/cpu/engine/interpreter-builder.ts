@@ -1,0 +1,379 @@
+/**
+ * The builder whose operands are looked up in the decoded record at run time: it makes the interpreter's handlers.
+ *
+ * A handler is a wasm function (record, left) that ends in a tail call of the next record's handler. Memory operands probe
+ * the software TLB inline (mmu/tlb.ts has the entry's layout) and call `access` on a miss.
+ */
+
+import type { Operand, Val, Width } from '../builder.js';
+import type { InsnHelper } from '../insn.js';
+import { FS, GS, RSP, S, SCRATCH_DATA, SEG, SS, gprAddress, segAddress } from '../state.js';
+import { FunctionEmitter } from '../../wasm/function.js';
+import { I32, I64 } from '../../wasm/opcodes.js';
+import { CodeBuilder, V } from './code-builder.js';
+import type { Form, OperandKind } from './forms.js';
+import { helperId } from './helpers.js';
+import { ACCESS_READ, ACCESS_RMW, ACCESS_WRITE, HANDLER_TYPE, IMPORT_INDEX } from './host-imports.js';
+import { R, RECORD_BYTES } from './record.js';
+
+/** How the memory operand's address is formed, or that there is none. */
+export type Addressing =
+  | 'register' // no memory operand
+  | 'flat' // 64-bit mode: base + displacement
+  | 'full' // 64-bit mode: base + index * scale + displacement + FS/GS base, cut to the address size
+  | 'segmented'; // other modes: cut to the address size, limit check, segment base
+
+export interface Variant {
+  readonly form: Form;
+  readonly addressing: Addressing;
+  readonly codeSize: 16 | 32 | 64;
+  /** Cycle mode: static cost from the record, modelled caches. */
+  readonly timing: boolean;
+}
+
+/** Type index of HANDLER_TYPE in every module: see handlers.ts. */
+export const HANDLER_TYPE_INDEX = 0;
+
+const REC = 0, LEFT = 1; // parameters
+
+interface Access {
+  /** Linear-memory address of the data, in a local. */
+  readonly address: Val;
+  readonly kind: number;
+}
+
+export class InterpreterBuilder extends CodeBuilder {
+  readonly operandWidth: 8 | 16 | 32 | 64;
+  readonly codeSize: 16 | 32 | 64;
+  private readonly is64: boolean;
+  private readonly list: InterpreterOperand[];
+  /** The body ended in a transfer of its own. */
+  private ended = false;
+
+  /** @param written which operands the body writes, found by a first pass (then a read checks for write permission too) */
+  constructor(
+    readonly variant: Variant,
+    private readonly written: ReadonlySet<number> = new Set(),
+  ) {
+    super(new FunctionEmitter(HANDLER_TYPE.params));
+    this.operandWidth = variant.form.operandWidth;
+    this.codeSize = variant.codeSize;
+    this.is64 = variant.codeSize === 64;
+    this.list = variant.form.operands.map((k, i) => new InterpreterOperand(this, k, i));
+  }
+
+  operands(): Operand[] {
+    return this.list;
+  }
+  /** Operands that the body wrote (after it ran). */
+  writes(): Set<number> {
+    return new Set(this.list.filter((o) => o.wasWritten).map((o) => o.index));
+  }
+  isWritten(index: number): boolean {
+    return this.written.has(index);
+  }
+
+  // ---- record fields
+
+  field(offset: number, width: 8 | 16 | 32 | 64): Val {
+    this.f.get(REC);
+    return this.loadAt(width, offset);
+  }
+
+  // ---- addresses
+
+  /** Effective address of the memory operand, 64 bits. */
+  operandEa(): Val {
+    const f = this.f;
+    f.get(REC).mem('i32.load', R.base).mem('i64.load', 0);
+    f.get(REC).mem('i64.load', R.disp).op('i64.add');
+    if (this.variant.addressing === 'flat') return this.take(64);
+    f.get(REC).mem('i32.load', R.index).mem('i64.load', 0);
+    f.get(REC).mem('i64.load8_u', R.scale).op('i64.shl').op('i64.add');
+    // Cut to the address size: -1 >>> (64 - width)
+    f.i64(-1n).i64(64n).get(REC).mem('i64.load8_u', R.addressWidth).op('i64.sub').op('i64.shr_u').op('i64.and');
+    return this.take(64);
+  }
+
+  /** The access at `ea` + displacement through the record's segment. */
+  accessOperand(ea: Val, displacement: Val | number, width: Width, kind: number): Access {
+    let at = ea;
+    if (typeof displacement !== 'number' || displacement !== 0) {
+      at = this.add(ea, typeof displacement === 'number' ? this.c(64, displacement) : displacement);
+      if (this.variant.addressing !== 'flat') {
+        this.get(at).f.i64(-1n).i64(64n).get(REC).mem('i64.load8_u', R.addressWidth).op('i64.sub').op('i64.shr_u').op('i64.and');
+        at = this.take(64);
+      }
+    }
+    if (this.variant.addressing === 'flat') return this.accessLinear(at, width, kind);
+    const segment = this.field(R.segBase, 32);
+    if (this.variant.addressing === 'full') {
+      this.get(at).get(segment).f.mem('i64.load', SEG.base).op('i64.add');
+      return this.accessLinear(this.take(64), width, kind);
+    }
+    return this.accessSegmented(segment, at, width, kind);
+  }
+
+  /** Outside 64-bit mode: fast limit check, base. `segment` is the address of the segment's state entry. */
+  private accessSegmented(segment: Val, offset: Val, width: Width, kind: number): Access {
+    const f = this.f;
+    const address = f.local(I32);
+    const write = (kind & ACCESS_WRITE) !== 0;
+    this.get(segment).f.mem('i32.load', SEG.slow).i32(kind).op('i32.and').op('i64.extend_i32_u');
+    this.get(offset).f.i64(BigInt(width / 8 - 1)).op('i64.add');
+    this.get(segment).f.mem('i64.load32_u', write ? SEG.limitWrite : SEG.limitRead);
+    f.op('i64.gt_u').op('i64.extend_i32_u').op('i64.or').op('i64.eqz').if();
+    this.get(offset).get(segment).f.mem('i64.load', SEG.base).op('i64.add').i64(0xffff_ffffn).op('i64.and');
+    const inner = this.accessLinear(this.take(64), width, kind);
+    this.get(inner.address).f.set(address);
+    f.op('else');
+    this.saveLeft();
+    f.get(REC);
+    this.get(offset).f.op('i32.wrap_i64');
+    this.get(segment).f.i32((width / 8) | (kind << 8)).call(IMPORT_INDEX.segmentAccess).set(address);
+    this.restoreLeft();
+    f.get(address).op('i32.eqz').if().op('return').end();
+    f.end();
+    return { address: new V(32, address), kind };
+  }
+
+  /** Software-TLB probe; entry layout in mmu/tlb.ts. A page crossing misses, because the tag is compared with the last byte's page. */
+  accessLinear(linear: Val, width: Width, kind: number): Access {
+    const f = this.f;
+    const entry = f.local(I32);
+    const address = f.local(I32);
+    f.i32(0).mem('i32.load', S.tlb);
+    this.get(linear).f.i64(12n).op('i64.shr_u').op('i32.wrap_i64').i32(1023).op('i32.and').i32(5).op('i32.shl').op('i32.add').set(entry);
+    this.get(linear);
+    if (width > 8) f.i64(BigInt(width / 8 - 1)).op('i64.add');
+    f.i64(-4096n).op('i64.and');
+    f.get(entry).mem('i64.load', (kind & ACCESS_WRITE) !== 0 ? 8 : 0).op('i64.eq').if();
+    this.get(linear).f.op('i32.wrap_i64').get(entry).mem('i32.load', 16).op('i32.add').set(address);
+    f.op('else');
+    this.saveLeft();
+    f.get(REC);
+    this.get(linear).f.op('i32.wrap_i64');
+    this.get(linear).f.i64(32n).op('i64.shr_u').op('i32.wrap_i64');
+    f.i32((width / 8) | (kind << 8)).call(IMPORT_INDEX.access).set(address);
+    this.restoreLeft();
+    f.get(address).op('i32.eqz').if().op('return').end();
+    f.end();
+    return { address: new V(32, address), kind };
+  }
+
+  readAccess(a: Access, width: Width): Val {
+    this.get(a.address);
+    return this.loadAt(width, 0);
+  }
+  writeAccess(a: Access, v: Val): void {
+    this.storeAt(a.address, 0, v);
+    this.get(a.address).f.i32(SCRATCH_DATA).op('i32.eq').if();
+    this.saveLeft();
+    this.f.get(REC).call(IMPORT_INDEX.commit).op('drop');
+    this.restoreLeft();
+    this.f.end();
+  }
+  saveLeft(): void {
+    this.f.i32(0).get(LEFT).mem('i32.store', S.left);
+  }
+  restoreLeft(): void {
+    this.f.i32(0).mem('i32.load', S.left).set(LEFT);
+  }
+
+  private accessSegment(segment: number, offset: Val, width: Width, kind: number): Access {
+    if (!this.is64) return this.accessSegmented(this.c(32, segAddress(segment)), offset, width, kind);
+    const based = segment === FS || segment === GS;
+    return this.accessLinear(based ? this.add(offset, this.getState(segAddress(segment) + SEG.base, 64)) : offset, width, kind);
+  }
+  load(segment: number, offset: Val, width: Width): Val {
+    return this.readAccess(this.accessSegment(segment, offset, width, ACCESS_READ), width);
+  }
+  store(segment: number, offset: Val, v: Val): void {
+    this.writeAccess(this.accessSegment(segment, offset, v.width, ACCESS_WRITE), v);
+  }
+
+  // ---- stack: SDM 1 §6.2.2 "Setting Up Stacks", address size of the stack segment
+
+  private stackOffset(rsp: Val): Val {
+    return this.is64 ? rsp : this.and(rsp, this.zext(this.getState(S.stackMask, 32), 64));
+  }
+  /** Writes a new stack pointer: only SP outside 64-bit mode when the stack segment is 16-bit. */
+  private setStackPointer(old: Val, value: Val): void {
+    if (this.is64) return this.setState(gprAddress(RSP), value);
+    const mask = this.zext(this.getState(S.stackMask, 32), 64);
+    this.setState(gprAddress(RSP), this.or(this.and(old, this.not(mask)), this.and(value, mask)));
+  }
+  push(v: Val): void {
+    const rsp = this.getState(gprAddress(RSP), 64);
+    const next = this.sub(rsp, this.c(64, v.width / 8));
+    this.store(SS, this.stackOffset(next), v);
+    this.setStackPointer(rsp, next);
+  }
+  pop(width: 16 | 32 | 64): Val {
+    const rsp = this.getState(gprAddress(RSP), 64);
+    const v = this.load(SS, this.stackOffset(rsp), width);
+    this.setStackPointer(rsp, this.add(rsp, this.c(64, width / 8)));
+    return v;
+  }
+
+  // ---- control transfer
+
+  nextRip(): Val {
+    const off = this.zext(this.field(R.off, 16), 64);
+    const len = this.zext(this.field(R.len, 8), 64);
+    const rip = this.add(this.getState(S.codeBase, 64), this.add(off, len));
+    return this.is64 ? rip : this.and(rip, this.c(64, this.codeSize === 16 ? 0xffff : 0xffff_ffff));
+  }
+  private charge(): void {
+    this.f.get(LEFT);
+    if (this.variant.timing) this.f.get(REC).mem('i32.load16_u', R.cost);
+    else this.f.i32(1);
+    this.f.op('i32.sub').set(LEFT);
+    if (this.variant.timing) this.f.i32(0).i32(0).mem('i32.load', S.retired).i32(1).op('i32.add').mem('i32.store', S.retired);
+  }
+  /** Ends the body: go on with the next record. */
+  next(): void {
+    this.ended = true;
+    this.charge();
+    const f = this.f;
+    f.get(REC).i32(RECORD_BYTES).op('i32.add').get(LEFT).get(REC).mem('i32.load', RECORD_BYTES + R.handler).returnCallIndirect(HANDLER_TYPE_INDEX);
+  }
+  private takeBranch(): void {
+    const f = this.f;
+    const target = f.local(I32);
+    f.get(REC).mem('i32.load', R.target).tee(target).op('i32.eqz').get(LEFT).i32(0).op('i32.le_s').op('i32.or').if();
+    f.get(REC).get(LEFT).returnCall(IMPORT_INDEX.branchSlow).end();
+    f.get(target).get(LEFT).get(target).mem('i32.load', R.handler).returnCallIndirect(HANDLER_TYPE_INDEX);
+  }
+  branchIf(condition: Val): void {
+    this.ended = true;
+    this.charge();
+    this.get(condition).f.if();
+    this.takeBranch();
+    this.f.end();
+    this.f.get(REC).i32(RECORD_BYTES).op('i32.add').get(LEFT).get(REC).mem('i32.load', RECORD_BYTES + R.handler).returnCallIndirect(HANDLER_TYPE_INDEX);
+  }
+  branch(): void {
+    this.ended = true;
+    this.charge();
+    this.takeBranch();
+  }
+  jump(rip: Val): void {
+    this.ended = true;
+    const f = this.f;
+    this.checkTarget(rip);
+    this.setState(S.rip, rip);
+    this.charge();
+    f.get(LEFT).i32(0).op('i32.le_s').if();
+    this.saveLeft();
+    f.op('return').end();
+    f.i32(0).get(LEFT).returnCall(IMPORT_INDEX.dispatch);
+  }
+  /** #GP(0) unless RIP is canonical (64-bit mode) or inside the code segment. The raise sets RIP back to this instruction. */
+  checkTarget(rip: Val): void {
+    const bad = this.is64
+      ? this.ne(this.sar(this.shl(rip, 16), 16), rip)
+      : this.ltU(this.zext(this.getState(segAddress(1) + SEG.limit, 32), 64), rip);
+    this.raiseIf(bad, 13, 0);
+  }
+
+  // ---- exceptions and helpers
+
+  raiseIf(condition: Val, vector: number, errorCode?: number): void {
+    this.get(condition).f.if();
+    this.saveLeft();
+    this.f.get(REC).i32(vector).i32(errorCode ?? -1).call(IMPORT_INDEX.raise).op('drop').op('return').end();
+  }
+  call(fn: InsnHelper): void {
+    this.saveLeft();
+    this.f.get(REC).i32(helperId(fn)).call(IMPORT_INDEX.helper);
+    const leave = this.f.local(I32);
+    this.f.set(leave);
+    this.restoreLeft();
+    this.f.get(leave).if();
+    this.f.op('return').end();
+  }
+  helper(fn: InsnHelper): void {
+    this.call(fn);
+    this.next();
+  }
+
+  /** Runs a body and closes the function. */
+  finishBody(): FunctionEmitter {
+    if (!this.ended) this.next();
+    this.f.op('unreachable');
+    return this.f;
+  }
+}
+
+class InterpreterOperand implements Operand {
+  readonly width: Width;
+  readonly isMemory: boolean;
+  readonly isImmediate: boolean;
+  wasWritten = false;
+  private address: Val | undefined;
+  private access: Access | undefined;
+
+  constructor(
+    private readonly b: InterpreterBuilder,
+    private readonly k: OperandKind,
+    readonly index: number,
+  ) {
+    this.width = k.width;
+    this.isMemory = k.kind === 'mem' || (k.kind === 'rm' && b.variant.addressing !== 'register');
+    this.isImmediate = k.kind === 'imm' || k.kind === 'one';
+  }
+
+  ea(): Val {
+    if (!this.isMemory) throw new Error('a register operand has no effective address');
+    return (this.address ??= this.b.operandEa());
+  }
+  read(): Val {
+    const { b, k } = this;
+    if (this.isMemory) {
+      const kind = b.isWritten(this.index) ? ACCESS_RMW : ACCESS_READ;
+      this.access = b.accessOperand(this.ea(), 0, this.width, kind);
+      return b.readAccess(this.access, this.width);
+    }
+    switch (k.kind) {
+      case 'fixed':
+        return b.getState(k.address, this.width as 8);
+      case 'one':
+        return b.c(this.width, 1);
+      case 'imm':
+        if (k.second) return b.field(R.target, this.width as 8);
+        return b.field(R.imm, this.width as 8);
+      case 'reg':
+      case 'rm':
+        b.f.get(REC).mem('i32.load', R.op + 4 * this.index);
+        return b.loadAt(this.width, 0);
+      default:
+        throw new Error(`operand ${this.index} (${k.kind}) cannot be read by a body`);
+    }
+  }
+  write(v: Val): void {
+    const { b, k } = this;
+    this.wasWritten = true;
+    if (v.width !== this.width) throw new Error(`a ${v.width}-bit value for a ${this.width}-bit operand`);
+    if (this.isMemory) {
+      const a = this.access?.kind === ACCESS_RMW ? this.access : b.accessOperand(this.ea(), 0, this.width, ACCESS_WRITE);
+      return b.writeAccess(a, v);
+    }
+    const address = (): void => {
+      if (k.kind === 'fixed') b.f.i32(0);
+      else if (k.kind === 'reg' || k.kind === 'rm') b.f.get(REC).mem('i32.load', R.op + 4 * this.index);
+      else throw new Error(`operand ${this.index} (${k.kind}) cannot be written by a body`);
+    };
+    b.writeRegister(address, k.kind === 'fixed' ? k.address : 0, v);
+  }
+  readAt(displacement: Val | number, width: Width): Val {
+    const a = this.b.accessOperand(this.ea(), displacement, width, this.b.isWritten(this.index) ? ACCESS_RMW : ACCESS_READ);
+    return this.b.readAccess(a, width);
+  }
+  writeAt(displacement: Val | number, v: Val): void {
+    this.wasWritten = true;
+    this.b.writeAccess(this.b.accessOperand(this.ea(), displacement, v.width, ACCESS_WRITE), v);
+  }
+}
+
+export { I64 };

@@ -1,0 +1,75 @@
+/**
+ * A WebAssembly module while it is being assembled: imports (one memory, one table, functions), functions, exports.
+ * WebAssembly Core Specification 2.0 §5.5 "Modules".
+ */
+
+import { Bytes } from './bytes.js';
+import type { FunctionEmitter } from './function.js';
+import { FUNCREF, type ValueType } from './opcodes.js';
+
+export interface FunctionType {
+  readonly params: readonly ValueType[];
+  readonly results: readonly ValueType[];
+}
+
+export class ModuleBuilder {
+  private readonly types: FunctionType[] = [];
+  private readonly imports: { name: string; type: number }[] = [];
+  private readonly functions: { emitter: FunctionEmitter; type: number; export: string | undefined }[] = [];
+
+  /** @param memoryPages pages that the imported memory has at least; @param maxPages its maximum */
+  constructor(private readonly memoryPages: number, private readonly maxPages: number) {}
+
+  /** Index of a function type, added when new. */
+  type(t: FunctionType): number {
+    const key = (x: FunctionType): string => `${x.params.join()}>${x.results.join()}`;
+    const found = this.types.findIndex((x) => key(x) === key(t));
+    return found >= 0 ? found : this.types.push(t) - 1;
+  }
+  /** Imports a function of module `env`; all imports come before the first `add`. Returns its function index. */
+  importFunction(name: string, t: FunctionType): number {
+    if (this.functions.length > 0) throw new Error('imports come before functions');
+    return this.imports.push({ name, type: this.type(t) }) - 1;
+  }
+  /** Adds a function; returns its function index. */
+  add(emitter: FunctionEmitter, results: readonly ValueType[], exportName?: string): number {
+    const type = this.type({ params: emitter.params, results });
+    return this.imports.length + this.functions.push({ emitter, type, export: exportName }) - 1;
+  }
+
+  finish(): Uint8Array {
+    const out = new Bytes(4096).raw([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
+    const section = (id: number, fill: (b: Bytes) => void): void => {
+      const b = new Bytes(1024);
+      fill(b);
+      out.u8(id).u32(b.length).append(b);
+    };
+    section(1, (b) => {
+      b.u32(this.types.length);
+      for (const t of this.types) b.u8(0x60).u32(t.params.length).raw(t.params).u32(t.results.length).raw(t.results);
+    });
+    section(2, (b) => {
+      b.u32(this.imports.length + 2);
+      b.name('env').name('memory').u8(2).u8(1).u32(this.memoryPages).u32(this.maxPages);
+      b.name('env').name('table').u8(1).u8(FUNCREF).u8(0).u32(0);
+      for (const i of this.imports) b.name('env').name(i.name).u8(0).u32(i.type);
+    });
+    section(3, (b) => {
+      b.u32(this.functions.length);
+      for (const f of this.functions) b.u32(f.type);
+    });
+    section(7, (b) => {
+      const exported = this.functions.map((f, i) => [f, i] as const).filter(([f]) => f.export !== undefined);
+      b.u32(exported.length);
+      for (const [f, i] of exported) b.name(f.export!).u8(0).u32(this.imports.length + i);
+    });
+    section(10, (b) => {
+      b.u32(this.functions.length);
+      for (const f of this.functions) {
+        const body = f.emitter.body();
+        b.u32(body.length).append(body);
+      }
+    });
+    return out.view();
+  }
+}
