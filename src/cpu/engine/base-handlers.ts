@@ -1,0 +1,126 @@
+/**
+ * Handlers that are not instructions: entering and leaving the chain of records, branches that are not linked, page ends.
+ *
+ * Invariant: whoever leaves has stored `left` in S.left and the exact RIP in S.rip.
+ */
+
+import { RAM_BASE } from '../../mem/layout.js';
+import { FunctionEmitter } from '../../wasm/function.js';
+import { Wasm, type WasmModule } from '../../wasm/host.js';
+import { ModuleBuilder } from '../../wasm/module.js';
+import { I32, I64 } from '../../wasm/opcodes.js';
+import { MODE, S } from '../state.js';
+import { CODE_PAGE_TABLE } from './code-cache.js';
+import { HANDLER_TYPE, IMPORTS, IMPORT_INDEX, type ImportName } from './host-imports.js';
+import { P, PAGE_HEADER, R, RF_SAME_PAGE } from './record.js';
+
+const REC = 0, LEFT = 1, HANDLER = 0;
+
+const leave = (f: FunctionEmitter): FunctionEmitter => f.i32(0).get(LEFT).mem('i32.store', S.left).op('return');
+const go = (f: FunctionEmitter, record: number): FunctionEmitter =>
+  f.get(record).get(LEFT).get(record).mem('i32.load', R.handler).returnCallIndirect(HANDLER);
+
+/** S.rip = (S.codeBase + the i64 on the stack), cut to 32 bits outside 64-bit mode. */
+function setRipFromPage(f: FunctionEmitter): void {
+  const rip = f.local(I64);
+  f.i32(0).mem('i64.load', S.codeBase).op('i64.add').set(rip);
+  f.i32(0);
+  f.get(rip).get(rip).i64(0xffff_ffffn).op('i64.and').i32(0).mem('i32.load', S.mode).i32(MODE.bits64).op('i32.eq').op('select');
+  f.mem('i64.store', S.rip);
+}
+
+/** Continue at S.rip when its page is in the software TLB as executable and the instruction is decoded; else leave. */
+function dispatch(): FunctionEmitter {
+  const f = new FunctionEmitter(HANDLER_TYPE.params);
+  const linear = f.local(I64), entry = f.local(I32), page = f.local(I32), record = f.local(I32);
+  f.i32(0).mem('i64.load', S.rip).i32(0).mem('i64.load', S.csBase).op('i64.add').set(linear);
+  f.i32(0).mem('i32.load', S.mode).i32(MODE.bits64).op('i32.ne').if();
+  f.get(linear).i64(0xffff_ffffn).op('i64.and').set(linear).end();
+  f.i32(0).mem('i32.load', S.tlb).get(linear).i64(12n).op('i64.shr_u').op('i32.wrap_i64').i32(1023).op('i32.and').i32(5).op('i32.shl').op('i32.add').set(entry);
+  f.get(entry).mem('i64.load', 24).get(linear).i64(-4096n).op('i64.and').op('i64.ne').if();
+  leave(f).end();
+  f.get(entry).mem('i32.load', 20).i32(2).op('i32.shl').mem('i32.load', CODE_PAGE_TABLE).tee(page).op('i32.eqz').if();
+  leave(f).end();
+  f.get(page).mem('i32.load', P.mode).i32(0).mem('i32.load', S.mode).op('i32.ne').if();
+  leave(f).end();
+  f.get(page).get(linear).op('i32.wrap_i64').i32(4095).op('i32.and').i32(2).op('i32.shl').op('i32.add').mem('i32.load', PAGE_HEADER).tee(record).op('i32.eqz').if();
+  leave(f).end();
+  f.i32(0).get(page).mem('i32.store', S.currentPage);
+  f.i32(0).i32(0).mem('i64.load', S.rip).get(linear).i64(4095n).op('i64.and').op('i64.sub').mem('i64.store', S.codeBase);
+  go(f, record).op('unreachable');
+  return f;
+}
+
+/** A taken relative branch whose record has no target yet, or at the end of the slice. The branch has been charged. */
+function branchSlow(dispatchIndex: number): FunctionEmitter {
+  const f = new FunctionEmitter(HANDLER_TYPE.params);
+  const record = f.local(I32);
+  f.get(REC).mem('i64.load', R.disp);
+  setRipFromPage(f);
+  // 16-bit operand size cuts the target to 16 bits.
+  f.get(REC).mem('i32.load8_u', R.operandWidth).i32(16).op('i32.eq').if();
+  f.i32(0).i32(0).mem('i64.load', S.rip).i64(0xffffn).op('i64.and').mem('i64.store', S.rip).end();
+  f.get(LEFT).i32(0).op('i32.le_s').if();
+  leave(f).end();
+  f.get(REC).mem('i32.load8_u', R.flags).i32(RF_SAME_PAGE).op('i32.and').if();
+  f.i32(0).mem('i32.load', S.currentPage).get(REC).mem('i32.load', R.disp).i32(2).op('i32.shl').op('i32.add').mem('i32.load', PAGE_HEADER).tee(record).if();
+  f.get(REC).get(record).mem('i32.store', R.target);
+  go(f, record).end().end();
+  f.i32(0).get(LEFT).returnCall(dispatchIndex).op('unreachable');
+  return f;
+}
+
+/** S.rip = this record's own address; then `tail`. */
+function atRecord(tail: (f: FunctionEmitter) => void): FunctionEmitter {
+  const f = new FunctionEmitter(HANDLER_TYPE.params);
+  f.get(REC).mem('i64.load16_u', R.off);
+  setRipFromPage(f);
+  tail(f);
+  f.op('unreachable');
+  return f;
+}
+
+let compiled: WasmModule | undefined;
+
+/** The module of base handlers: exports enter, dispatch, branchSlow and one function per name in `Handlers.base`. */
+export function baseModule(): WasmModule {
+  if (compiled !== undefined) return compiled;
+  const m = new ModuleBuilder(RAM_BASE / 65536, 65536);
+  m.type(HANDLER_TYPE);
+  const wasmNames = new Set<ImportName>(['branchSlow', 'dispatch']);
+  for (const [n, t] of Object.entries(IMPORTS)) if (!wasmNames.has(n as ImportName)) m.importFunction(n, t);
+  const dispatchIndex = m.add(dispatch(), [], 'dispatch');
+  m.add(branchSlow(dispatchIndex), [], 'branchSlow');
+  const enter = new FunctionEmitter(HANDLER_TYPE.params);
+  go(enter, REC).op('unreachable');
+  m.add(enter, [], 'enter');
+  const stopNow = (f: FunctionEmitter): void => void leave(f);
+  // stop: after a single step. refetch: the record's page has been written to. Both leave before the instruction.
+  m.add(atRecord(stopNow), [], 'stop');
+  m.add(atRecord(stopNow), [], 'refetch');
+  m.add(atRecord(stopNow), [], 'straddle');
+  m.add(
+    atRecord((f) => {
+      f.get(LEFT).i32(0).op('i32.le_s').if();
+      leave(f).end();
+      f.i32(0).get(LEFT).returnCall(dispatchIndex);
+    }),
+    [],
+    'pageEnd',
+  );
+  const goto = new FunctionEmitter(HANDLER_TYPE.params);
+  const target = goto.local(I32);
+  goto.get(REC).mem('i32.load', R.target).set(target);
+  go(goto, target).op('unreachable');
+  m.add(goto, [], 'goto');
+  const raising = (vector: number): FunctionEmitter => {
+    const f = new FunctionEmitter(HANDLER_TYPE.params);
+    f.i32(0).get(LEFT).mem('i32.store', S.left).get(REC).i32(vector).i32(-1).call(IMPORT_INDEX.raise).op('drop');
+    return f;
+  };
+  m.add(raising(6), [], 'invalid');
+  // Known to the decoder, unknown to the machine: vector -1 tells `raise` to stop with the instruction's name.
+  m.add(raising(-1), [], 'unknown');
+  compiled = new Wasm.Module(m.finish());
+  return compiled;
+}

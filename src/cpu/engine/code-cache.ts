@@ -1,0 +1,123 @@
+/**
+ * Decoded code: one structure per physical page and the records of its instructions, in the linear memory.
+ *
+ *     CODE_PAGE_TABLE   u32 per host-physical page below 4 GiB: its page structure, 0 = none      (4 MiB)
+ *     behind it         page structures and records, allocated upwards; all given up at once when full
+ *
+ * Invariants: a page in the table is write-protected in every software TLB, so that every store to it, by a vCPU or a device,
+ * comes through `written`. Dropping a page patches its records to `refetch`, so that a chain running in it leaves before the
+ * next instruction; the memory itself is reused only by `reset`, which the run loop calls between chains.
+ */
+
+import type { LinearMemory } from '../../mem/linear-memory.js';
+import { RECORD_BASE, RECORD_SIZE } from '../../mem/layout.js';
+import { P, PAGE_STRUCT_BYTES, RECORD_BYTES } from './record.js';
+
+export const CODE_PAGE_TABLE = RECORD_BASE;
+const ARENA = CODE_PAGE_TABLE + 4 * (1 << 20);
+/** Two records outside any page: a single instruction and what follows it (single steps, page-crossing instructions). */
+export const STEP_RECORD = ARENA;
+const FIRST_FREE = ARENA + 4 * RECORD_BYTES;
+const ARENA_END = RECORD_BASE + RECORD_SIZE;
+
+interface CodePage {
+  readonly address: number;
+  /** First record and number of each decoded run. */
+  readonly runs: [number, number][];
+  /** One bit per byte that a decoded instruction covers. */
+  readonly covered: Uint32Array;
+}
+
+export class CodeCache {
+  private next = FIRST_FREE;
+  private readonly pages = new Map<number, CodePage>();
+  /** Called when a page gets its first code: the TLBs take its write permission away. */
+  protect: (hpaPage: number) => void = () => {};
+  /** Attribution bucket of a new code page; 0 = inherit. */
+  classify: (hpaPage: number) => number = () => 0;
+  /** Pages dropped because they were written to, and resets for want of room. */
+  readonly stats = { pages: 0, dropped: 0, resets: 0, records: 0 };
+
+  constructor(private readonly m: LinearMemory) {}
+
+  isCodePage(hpaPage: number): boolean {
+    return this.m.u32[(CODE_PAGE_TABLE >>> 2) + hpaPage] !== 0;
+  }
+  /** Is there room for another page and a long run? */
+  get full(): boolean {
+    return this.next + PAGE_STRUCT_BYTES + 4200 * RECORD_BYTES > ARENA_END;
+  }
+  /** Drops everything. Only between chains. */
+  reset(): void {
+    for (const hpaPage of [...this.pages.keys()]) this.drop(hpaPage);
+    this.next = FIRST_FREE;
+    this.stats.resets++;
+  }
+
+  /** The structure of a page decoded for `mode`, made when there is none. */
+  page(hpaPage: number, mode: number): number {
+    const { u32 } = this.m;
+    const known = this.pages.get(hpaPage);
+    if (known !== undefined) {
+      if (u32[(known.address + P.mode) >>> 2] === mode) return known.address;
+      this.drop(hpaPage);
+    }
+    const address = this.next;
+    this.next += PAGE_STRUCT_BYTES;
+    this.m.u8.fill(0, address, this.next);
+    u32[(address + P.mode) >>> 2] = mode;
+    u32[(address + P.hpaPage) >>> 2] = hpaPage;
+    u32[(address + P.bucket) >>> 2] = this.classify(hpaPage);
+    u32[(CODE_PAGE_TABLE >>> 2) + hpaPage] = address;
+    this.pages.set(hpaPage, { address, runs: [], covered: new Uint32Array(128) });
+    this.protect(hpaPage);
+    this.stats.pages++;
+    return address;
+  }
+
+  /** Room for `count` records of a run in the page; the caller fills them. */
+  allocate(hpaPage: number, count: number): number {
+    const at = this.next;
+    this.next += count * RECORD_BYTES;
+    this.pages.get(hpaPage)!.runs.push([at, count]);
+    this.stats.records += count;
+    return at;
+  }
+
+  /** Notes that bytes [from, to) of the page are decoded. */
+  cover(hpaPage: number, from: number, to: number): void {
+    const { covered } = this.pages.get(hpaPage)!;
+    for (let i = from; i < to && i < 4096; i++) covered[i >>> 5]! |= 1 << (i & 31);
+  }
+
+  /** Bytes of physical memory have been written: drops the page when a decoded instruction lies there. */
+  written(hpa: number, length: number): void {
+    for (let at = hpa, end = hpa + length; at < end; ) {
+      const hpaPage = Math.floor(at / 4096);
+      const stop = Math.min(end, (hpaPage + 1) * 4096);
+      const page = this.pages.get(hpaPage);
+      if (page !== undefined) {
+        for (let i = at % 4096, n = i + (stop - at); i < n; i++) {
+          if ((page.covered[i >>> 5]! & (1 << (i & 31))) !== 0) {
+            this.drop(hpaPage);
+            this.stats.dropped++;
+            break;
+          }
+        }
+      }
+      at = stop;
+    }
+  }
+
+  private drop(hpaPage: number): void {
+    const page = this.pages.get(hpaPage)!;
+    const { u32 } = this.m;
+    u32[(CODE_PAGE_TABLE >>> 2) + hpaPage] = 0;
+    for (const [first, count] of page.runs)
+      for (let i = 0; i < count; i++) u32[(first + i * RECORD_BYTES) >>> 2] = this.refetchHandler;
+    this.pages.delete(hpaPage);
+  }
+
+  /** Table index of the `refetch` handler. */
+  refetchHandler = 0;
+}

@@ -1,0 +1,120 @@
+/**
+ * Handlers: one wasm function per (form, addressing, code size), made from the descriptions when an instruction of their
+ * family is decoded for the first time, and put in the machine's function table.
+ *
+ * Compiled modules are kept for the whole process: every machine instantiates the same ones over its own memory and table.
+ */
+
+import { RAM_BASE } from '../../mem/layout.js';
+import type { LinearMemory } from '../../mem/linear-memory.js';
+import { Wasm, type WasmImports, type WasmModule, type WasmTable } from '../../wasm/host.js';
+import { ModuleBuilder } from '../../wasm/module.js';
+import { type InsnSpec, opCodeInfo } from '../insn.js';
+import { baseModule } from './base-handlers.js';
+import { type Form, formOf } from './forms.js';
+import { HANDLER_TYPE, IMPORTS } from './host-imports.js';
+import { type Addressing, InterpreterBuilder, type Variant } from './interpreter-builder.js';
+
+const ADDRESSINGS: readonly Addressing[] = ['register', 'flat', 'full', 'segmented'];
+const TABLE_SLOTS = 32768;
+const MAX_PAGES = 65536;
+
+const variantKey = (code: number, addressing: Addressing, codeSize: number): string => `${code}.${addressing}.${codeSize}`;
+
+function emitVariant(spec: InsnSpec, v: Variant): InterpreterBuilder {
+  // The first pass finds out which operands the body writes, so that their reads can ask for write permission.
+  const probe = new InterpreterBuilder(v);
+  spec.body(probe, ...probe.operands());
+  const real = new InterpreterBuilder(v, probe.writes());
+  spec.body(real, ...real.operands());
+  return real;
+}
+
+function variantsOf(form: Form, codeSize: 16 | 32 | 64): Addressing[] {
+  const onlyMemory = form.hasMem && !form.hasRm;
+  return ADDRESSINGS.filter((a) => {
+    if (a === 'register') return !onlyMemory;
+    if (!form.hasMem) return false;
+    return (a === 'segmented') === (codeSize !== 64);
+  });
+}
+
+interface Family {
+  readonly module: WasmModule;
+  /** Keys of the exports h0, h1, ... */
+  readonly keys: readonly string[];
+}
+const families = new Map<string, Family>();
+
+/** All handlers of one description for one code size. */
+function family(spec: InsnSpec, codeSize: 16 | 32 | 64, timing: boolean): Family {
+  const name = `${spec.forms[0]}.${codeSize}.${timing}`;
+  let f = families.get(name);
+  if (f !== undefined) return f;
+  const module = new ModuleBuilder(RAM_BASE / 65536, MAX_PAGES);
+  module.type(HANDLER_TYPE);
+  for (const [n, t] of Object.entries(IMPORTS)) module.importFunction(n, t);
+  const keys: string[] = [];
+  for (const code of spec.forms) {
+    const info = opCodeInfo(code);
+    if (!(codeSize === 64 ? info.mode64 : codeSize === 32 ? info.mode32 : info.mode16)) continue;
+    const form = formOf(code);
+    for (const addressing of variantsOf(form, codeSize)) {
+      const b = emitVariant(spec, { form, addressing, codeSize, timing });
+      module.add(b.finishBody(), HANDLER_TYPE.results, `h${keys.length}`);
+      keys.push(variantKey(code, addressing, codeSize));
+    }
+  }
+  f = { module: new Wasm.Module(module.finish()), keys };
+  families.set(name, f);
+  return f;
+}
+
+export type Enter = (record: number, left: number) => void;
+
+/** The function table of one machine. */
+export class Handlers {
+  readonly table: WasmTable;
+  /** Runs from a record until something leaves. */
+  readonly enter: Enter;
+  /** Table indices of the base handlers. */
+  readonly base: Readonly<Record<'stop' | 'refetch' | 'pageEnd' | 'goto' | 'straddle' | 'invalid' | 'unknown', number>>;
+  private readonly imports: WasmImports;
+  private readonly indices = new Map<string, number>();
+  private used = 0;
+
+  /** @param host the TypeScript functions of `IMPORTS`, without the wasm ones */
+  constructor(m: LinearMemory, host: Record<string, unknown>, private readonly timing: boolean) {
+    this.table = new Wasm.Table({ initial: TABLE_SLOTS, element: 'anyfunc' });
+    const env: Record<string, unknown> = { memory: m.memory, table: this.table, ...host };
+    const exports = new Wasm.Instance(baseModule(), { env }).exports;
+    env['branchSlow'] = exports['branchSlow'];
+    env['dispatch'] = exports['dispatch'];
+    this.imports = { env };
+    this.enter = exports['enter'] as Enter;
+    const base: Record<string, number> = {};
+    for (const name of ['stop', 'refetch', 'pageEnd', 'goto', 'straddle', 'invalid', 'unknown']) base[name] = this.put(exports[name]);
+    this.base = base as Handlers['base'];
+  }
+
+  private put(f: unknown): number {
+    if (this.used >= TABLE_SLOTS) throw new Error('the function table is full');
+    this.table.set(this.used, f);
+    return this.used++;
+  }
+
+  /** Table index of the handler for a decoded instruction. */
+  index(spec: InsnSpec, code: number, addressing: Addressing, codeSize: 16 | 32 | 64): number {
+    // Code size 16 has handlers of its own only where the body looks at it.
+    const size = codeSize === 16 && !spec.perMode ? 32 : codeSize;
+    const key = variantKey(code, addressing, size);
+    const known = this.indices.get(key);
+    if (known !== undefined) return known;
+    const f = family(spec, size, this.timing);
+    const exports = new Wasm.Instance(f.module, this.imports).exports;
+    f.keys.forEach((k, i) => this.indices.set(k, this.put(exports[`h${i}`])));
+    const index = this.indices.get(key);
+    if (index === undefined) throw new Error(`no handler ${key} of ${spec.name}`);
+    return index;
+  }
+}
