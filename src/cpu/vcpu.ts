@@ -318,6 +318,7 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     if (beginInstruction(this)) return;
     const record = this.fetch();
     if (record === 0) return;
+    m.u32[S.shadowArmed >>> 2] = 0;
     const stepped = (this.s.get32(S.rflagsRest) & TF) !== 0;
     if (m.u32[record >>> 2] === this.engine.handlers.base.straddle) {
       if (!this.straddle(true)) return;
@@ -329,9 +330,9 @@ export class Vcpu implements Cpu, EmittedCodeHost {
       this.enterOne();
     }
     // A fault or VM exit is not the end of an instruction.
-    if (m.u32[S.pending >>> 2] === 0) afterInstruction(this, stepped);
-    if (m.u32[S.shadowArmed >>> 2] !== 0) m.u32[S.shadowArmed >>> 2] = 0;
-    else m.u32[S.interruptShadow >>> 2] = 0;
+    if (m.u32[S.pending >>> 2] !== 0) return;
+    afterInstruction(this, stepped);
+    if (m.u32[S.shadowArmed >>> 2] === 0) m.u32[S.interruptShadow >>> 2] = 0;
   }
   private stopAfter(off: number): void {
     const { m } = this;
