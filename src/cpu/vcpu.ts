@@ -20,7 +20,7 @@ import { STEP_RECORD } from './engine/code-cache.js';
 import { codeName } from './engine/forms.js';
 import { helperById } from './engine/helpers.js';
 import { MemoryAccess } from './engine/memory-access.js';
-import { PAGE_HEADER, R, RECORD_BYTES, RF_SAME_PAGE } from './engine/record.js';
+import { P, PAGE_HEADER, R, RECORD_BYTES, RF_SAME_PAGE } from './engine/record.js';
 import { RecordView } from './engine/record-view.js';
 import { EVENT_TYPE, GP, GUEST_EVENT } from './events.js';
 import { LEAVE } from './insn.js';
@@ -207,8 +207,7 @@ export class Vcpu implements Cpu, EmittedCodeHost {
         }
         const record = this.fetch();
         if (record === 0) continue;
-        if (m.u32[record >>> 2] === this.engine.handlers.base.straddle) this.straddle(false);
-        else this.engine.handlers.enter(record, this.left);
+        this.engine.handlers.enter(record, this.left);
       } catch (e) {
         if (e !== GUEST_EVENT) throw e;
       }
@@ -305,7 +304,8 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     s.set64(S.codeBase, BigInt.asUintN(64, s.rip - BigInt(off)));
     u32[S.currentPage >>> 2] = page;
     const known = u32[(page + PAGE_HEADER + 4 * off) >>> 2]!;
-    return known !== 0 ? known : engine.decoder.run(page, hpaPage, at - off, off, mode);
+    const record = known !== 0 ? known : engine.decoder.run(page, hpaPage, at - off, off, mode);
+    return u32[record >>> 2] === engine.handlers.base.straddle ? this.crossing(record) : record;
   }
   private fetchFault(): 0 {
     this.record(GP, 0);
@@ -320,15 +320,14 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     if (record === 0) return;
     m.u32[S.shadowArmed >>> 2] = 0;
     const stepped = (this.s.get32(S.rflagsRest) & TF) !== 0;
-    if (m.u32[record >>> 2] === this.engine.handlers.base.straddle) {
-      if (!this.straddle(true)) return;
-    } else {
-      m.u8.copyWithin(STEP_RECORD, record, record + RECORD_BYTES);
+    m.u8.copyWithin(STEP_RECORD, record, record + RECORD_BYTES);
+    if ((m.u8[record + R.flags]! & RF_SAME_PAGE) !== 0) {
+      // The copy must not link itself: records link to targets in their own page.
       m.u8[STEP_RECORD + R.flags]! &= ~RF_SAME_PAGE;
-      if ((m.u8[record + R.flags]! & RF_SAME_PAGE) !== 0) m.u32[(STEP_RECORD + R.target) >>> 2] = 0;
-      this.stopAfter(m.u16[(record + R.off) >>> 1]! + m.u8[record + R.len]!);
-      this.enterOne();
+      m.u32[(STEP_RECORD + R.target) >>> 2] = 0;
     }
+    this.stopAfter(m.u16[(record + R.off) >>> 1]! + m.u8[record + R.len]!);
+    this.enterOne();
     // A fault or VM exit is not the end of an instruction.
     if (m.u32[S.pending >>> 2] !== 0) return;
     afterInstruction(this, stepped);
@@ -350,32 +349,36 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     i32[S.sliceBudget >>> 2]! += spare;
     i32[S.left >>> 2]! += spare;
   }
-  /** Executes the instruction at RIP, which crosses into the next page. False when a fault is pending. */
-  private straddle(single: boolean): boolean {
-    const { m } = this;
-    const mode = m.u32[S.mode >>> 2]!;
-    const base = mode === MODE.bits64 ? 0n : this.s.get64(S.csBase);
-    const linear = BigInt.asUintN(mode === MODE.bits64 ? 64 : 32, this.s.rip + base);
-    const off = Number(linear & 4095n);
+  /** The decoded form of a page-crossing instruction, in sequence with what follows it; 0 when a fault is pending. */
+  private crossing(straddle: number): number {
+    const { m, engine } = this;
+    const { u32 } = m;
+    const mode = u32[S.mode >>> 2]!;
+    const off = m.u16[(straddle + R.off) >>> 1]!;
+    const first = u32[(u32[S.currentPage >>> 2]! + P.hpaPage) >>> 2]!;
+    const wide = mode === MODE.bits64;
+    const linear = BigInt.asUintN(wide ? 64 : 32, (wide ? 0n : this.s.get64(S.csBase)) + this.s.rip + BigInt(4096 - off));
+    const hi = Number(linear >> 32n), lo = Number(linear & 0xffff_ffffn);
+    if (!this.memory.translate(hi, lo, FETCH, this.user, false)) return 0;
+    const at = this.phys.address(this.mmu.hpa);
+    if (at < 0) this.notImplemented(`instruction fetch from a device at physical address 0x${this.mmu.hpa.toString(16)}`);
+    const second = (this.mmu.hpa / 4096) >>> 0;
+    engine.tlb.fill(u32[S.tlb >>> 2]!, hi, lo, this.mmu);
+    const known = u32[(straddle + R.target) >>> 2]!;
+    if (known !== 0 && u32[(straddle + R.disp) >>> 2] === second && u32[known >>> 2] !== engine.handlers.base.refetch) return known;
     const bytes = new Uint8Array(15);
     const here = 4096 - off;
-    for (let i = 0; i < 15; i++) {
-      if (i === 0 || i === here) {
-        const next = BigInt.asUintN(mode === MODE.bits64 ? 64 : 32, linear + BigInt(i));
-        if (!this.memory.translate(Number(next >> 32n), Number(next & 0xffff_ffffn), FETCH, this.user, false)) return false;
-        const at = this.phys.address(this.mmu.hpa);
-        if (at < 0) this.notImplemented('instruction fetch from a device');
-        bytes.set(m.u8.subarray(at, at + Math.min(15 - i, i === 0 ? here : 15)), i);
-        if (i === here) break;
-      }
-    }
-    if (!this.engine.decoder.single(bytes, STEP_RECORD, off, mode)) return this.record(GP, 0), false;
-    const length = m.u8[STEP_RECORD + R.len]!;
-    if (single) {
-      this.stopAfter(off + length);
-      this.enterOne();
-    } else this.engine.handlers.enter(STEP_RECORD, this.left);
-    return true;
+    bytes.set(m.u8.subarray(this.phys.address(first * 4096 + off), this.phys.address(first * 4096 + off) + here));
+    bytes.set(m.u8.subarray(at, at + 15 - here), here);
+    const record = engine.cache.allocate(first, 2);
+    if (!engine.decoder.single(bytes, record, off, mode)) return this.fetchFault();
+    // A second page decoded for another code size would be given up here; then this one instruction is not remembered.
+    engine.cache.page(second, mode);
+    engine.cache.cover(second, 0, off + m.u8[record + R.len]! - 4096);
+    engine.cache.share(second, record, 2);
+    u32[(straddle + R.target) >>> 2] = record;
+    u32[(straddle + R.disp) >>> 2] = second;
+    return record;
   }
 
   // ---- called by emitted code

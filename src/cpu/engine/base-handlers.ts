@@ -80,6 +80,25 @@ function atRecord(tail: (f: FunctionEmitter) => void): FunctionEmitter {
   return f;
 }
 
+/**
+ * An instruction that crosses into the next page: go to its decoded form (R.target) if the next linear page is still the
+ * physical page (R.disp) that it was decoded with; else leave, and the run loop decodes it.
+ */
+function straddle(): FunctionEmitter {
+  return atRecord((f) => {
+    const linear = f.local(I64), entry = f.local(I32), target = f.local(I32);
+    f.i32(0).mem('i64.load', S.rip).i32(0).mem('i64.load', S.csBase).op('i64.add').i64(4096n).op('i64.add').i64(-4096n).op('i64.and').set(linear);
+    f.i32(0).mem('i32.load', S.mode).i32(MODE.bits64).op('i32.ne').if();
+    f.get(linear).i64(0xffff_ffffn).op('i64.and').set(linear).end();
+    f.i32(0).mem('i32.load', S.tlb).get(linear).i64(12n).op('i64.shr_u').op('i32.wrap_i64').i32(1023).op('i32.and').i32(5).op('i32.shl').op('i32.add').set(entry);
+    f.get(REC).mem('i32.load', R.target).tee(target).op('i32.eqz');
+    f.get(entry).mem('i64.load', 24).get(linear).op('i64.ne').op('i32.or');
+    f.get(entry).mem('i32.load', 20).get(REC).mem('i32.load', R.disp).op('i32.ne').op('i32.or').if();
+    leave(f).end();
+    go(f, target);
+  });
+}
+
 let compiled: WasmModule | undefined;
 
 /** The module of base handlers: exports enter, dispatch, branchSlow and one function per name in `Handlers.base`. */
@@ -98,7 +117,7 @@ export function baseModule(): WasmModule {
   // stop: after a single step. refetch: the record's page has been written to. Both leave before the instruction.
   m.add(atRecord(stopNow), [], 'stop');
   m.add(atRecord(stopNow), [], 'refetch');
-  m.add(atRecord(stopNow), [], 'straddle');
+  m.add(straddle(), [], 'straddle');
   m.add(
     atRecord((f) => {
       f.get(LEFT).i32(0).op('i32.le_s').if();

@@ -84,6 +84,11 @@ export class CodeCache {
     return at;
   }
 
+  /** Adds records that another page owns to those that a store to this page makes stale (a page-crossing instruction). */
+  share(hpaPage: number, first: number, count: number): void {
+    this.pages.get(hpaPage)!.runs.push([first, count]);
+  }
+
   /** Notes that bytes [from, to) of the page are decoded. */
   cover(hpaPage: number, from: number, to: number): void {
     const { covered } = this.pages.get(hpaPage)!;
