@@ -12,7 +12,7 @@
 import type { LinearMemory } from '../mem/linear-memory.js';
 import type { PhysicalMemory } from '../mem/physical.js';
 import { Mmu } from '../mmu/mmu.js';
-import { FETCH, WRITE } from '../mmu/format.js';
+import { FETCH, OK, READ, WRITE } from '../mmu/format.js';
 import type { PagingContext } from '../mmu/context.js';
 import type { Cpu } from './cpu.js';
 import type { EmittedCodeHost, Engine } from './engine/engine.js';
@@ -499,6 +499,11 @@ export class Vcpu implements Cpu, EmittedCodeHost {
   }
   writePhys(hpa: number, size: 1 | 2 | 4 | 8, value: bigint): void {
     this.memory.writePhys(hpa, size, value);
+  }
+  readGuestPhys(gpa: number, size: 4 | 8): bigint {
+    if (this.mmu.translatePhysical(gpa, READ) === OK) return this.memory.readPhys(this.mmu.hpa, size);
+    this.nestedFault();
+    throw GUEST_EVENT;
   }
   nestedFault(): void {
     if (this.virt === null) throw new Error('nested fault without an extension');
