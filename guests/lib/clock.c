@@ -20,7 +20,8 @@ enum {
 };
 
 static uint64_t tsc_per_second, lapic_per_second;
-static uint64_t deadline; // TSC value
+static uint64_t deadline_begin, deadline_end; // TSC values
+static volatile bool deadline_fired;
 static bool timer_ready;
 
 // Counts TSC and APIC-timer ticks while channel 2 of the 8254 counts down.
@@ -49,16 +50,25 @@ tsc_hz(void)
   return tsc_per_second;
 }
 
+// A timer that was stopped may still deliver once: what comes long before the deadline is not its timer.
+static void
+fired(void)
+{
+  if(rdtsc() >= deadline_end - (deadline_end - deadline_begin) / 8)
+    deadline_fired = true;
+}
+
 static void
 lapic_timer_interrupt(struct trap_frame *frame)
 {
+  fired();
   lapic_write(LAPIC_EOI, 0);
 }
 
 static void
 pv_timer_event(void *context)
 {
-  // Waking up is all it is for.
+  fired();
 }
 
 static void
@@ -89,19 +99,19 @@ deadline_start(uint64_t microseconds)
 {
   if(!timer_ready)
     timer_init();
-  deadline = rdtsc() + microseconds * tsc_hz() / 1000000;
+  deadline_fired = false;
+  deadline_begin = rdtsc();
+  deadline_end = deadline_begin + microseconds * tsc_hz() / 1000000;
   if(on_pv())
     hypercall_set_timer_op(xen_system_time() + microseconds * 1000);
-  else // a little late rather than early: the wait must find the deadline passed
-    lapic_write(LAPIC_TIMER_INITIAL, (uint32_t)MIN(microseconds * lapic_per_second / 1000000 * 65 / 64 + 16, 0xfffffffful));
+  else
+    lapic_write(LAPIC_TIMER_INITIAL, (uint32_t)MIN(microseconds * lapic_per_second / 1000000 + 1, 0xfffffffful));
 }
 
 bool
 deadline_passed(void)
 {
-  if(rdtsc() < deadline)
-    return false;
-  return true;
+  return deadline_fired;
 }
 
 void
