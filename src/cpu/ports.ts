@@ -70,10 +70,12 @@ export interface VirtPort {
   /**
    * Called by the run loop before an instruction when something may be pending. Decides, in the manual's priority, on
    * exits for external interrupts, NMI, INIT, windows, preemption timer, MTF, and injects virtual interrupts.
-   * 'exit': performed. 'blocked': the event stays pending and is not delivered to the guest. 'deliver': deliver it through
+   * 'exit': performed, or a virtual interrupt is pending in the state now: the run loop begins again. 'blocked': the event stays pending and is not delivered to the guest. 'deliver': deliver it through
    * the guest's IDT as usual. `event` is 'none' when only windows are to be checked.
    */
   pendingEvent(cpu: Cpu, event: 'none' | 'external' | 'nmi' | 'init' | 'sipi' | 'smi', vector: number): 'exit' | 'blocked' | 'deliver';
+  /** AMD: an NMI or INIT that caused an exit stays pending, and the host takes it when GIF is set. Absent: the exit consumed it. */
+  readonly interceptedEventsStayPending?: boolean;
   /** May the guest take interrupts at all now (AMD: GIF; Intel: true)? Consulted outside guests too. */
   globalInterruptFlag(cpu: Cpu): boolean;
   /** Nested-paging context for the mmu, or null. */

@@ -11,7 +11,7 @@
  */
 
 import type { Cpu } from '../cpu/cpu.js';
-import { EVENT_TYPE, NMI } from '../cpu/events.js';
+import { DB, EVENT_TYPE, NMI, PFV } from '../cpu/events.js';
 import { PROBE, type NestedContext } from '../cpu/ports.js';
 import { CR0_PG, CR4_PAE, CR4_PSE, EFER_LME, EFER_NXE, IF, S } from '../cpu/state.js';
 import { ENTRY_CHECKS, firstFailure, usesNested, type EntryContext } from './entry-checks.js';
@@ -158,8 +158,8 @@ function injectEvent(r: SvmRegisters, cpu: Cpu): number {
   // The return address of a software interrupt is NRIP where the processor has it, else the VMCB's RIP.
   const nextRip = software && r.capabilities.features.has('NRIPS');
   s.set32(S.pendingLength, nextRip ? Number(BigInt.asUintN(32, v.u64(VMCB.NRIP) - v.u64(VMCB.RIP))) : 0);
-  if (vector === 14) v.load64(VMCB.CR2, S.pendingAddress);
-  else s.set64(S.pendingAddress, 0n);
+  // Delivery writes CR2 and DR6.B3-B0 from here: the guest's own values stay.
+  s.set64(S.pendingAddress, vector === PFV ? v.u64(VMCB.CR2) : vector === DB ? v.u64(VMCB.DR6) & 0xfn : 0n);
   r.injecting = true;
   r.injectedNmi = type === EVENT_TYPE.nmi;
   r.nmiBlockedBefore = s.get32(S.nmiBlocked);

@@ -8,8 +8,9 @@
  */
 
 import type { Cpu } from '../cpu/cpu.js';
+import { DB, EVENT_TYPE } from '../cpu/events.js';
 import { PROBE } from '../cpu/ports.js';
-import { ACTIVITY, S } from '../cpu/state.js';
+import { ACTIVITY, S, TF, type CpuState } from '../cpu/state.js';
 import { EVENT_VALID, VMCB, V_INTR_MASKING, V_IRQ, V_TPR_MASK } from './fields.js';
 import { VMEXIT_INVALID } from './intercepts.js';
 import { loadPdpes } from './pdpes.js';
@@ -27,6 +28,7 @@ export interface ExitInfo {
 }
 
 const NO_INFO: ExitInfo = {};
+const DR6_BS = 0x4000n;
 
 /**
  * Performs #VMEXIT. With VMEXIT_INVALID (VMRUN failed its checks) nothing of the guest has been loaded, so none is saved.
@@ -54,6 +56,7 @@ export function exitGuest(r: SvmRegisters, cpu: Cpu, code: number, info: ExitInf
   loadHost(s, r.hsave);
   if (hostPat) r.hsave.load64(VMCB.G_PAT, S.pat);
   cpu.addressSpaceTag = 0;
+  if (s.get32(S.rflagsRest) & TF) traceTrap(s);
   if (!loadPdpes(cpu)) s.set32(S.activity, ACTIVITY.shutdown); // "If the PDPEs contain illegal state, the processor causes a shutdown."
   cpu.modeChanged();
   chargeExit(cpu, code === VMEXIT_INVALID ? 0 : GUEST_FIELDS);
@@ -79,6 +82,16 @@ function saveGuestState(r: SvmRegisters, cpu: Cpu): void {
   v.setU32(VMCB.INTERRUPT_SHADOW, (v.u32(VMCB.INTERRUPT_SHADOW) & ~1) | (s.get32(S.interruptShadow) === 0 ? 0 : 1));
   const tpr = r.vIntr & V_INTR_MASKING ? s.get32(S.cr8) & 0xf : r.vIntr & V_TPR_MASK;
   v.setU32(VMCB.V_INTR, (v.u32(VMCB.V_INTR) & ~(V_TPR_MASK | V_IRQ)) | tpr | (r.vIntr & V_IRQ));
+}
+
+/** "EFLAGS.TF causes a #DB trap after the VMRUN completes on the host side (i.e., after the #VMEXIT from the guest)." */
+function traceTrap(s: CpuState): void {
+  s.set32(S.pending, 1);
+  s.set32(S.pendingVector, DB);
+  s.set32(S.pendingType, EVENT_TYPE.hardware);
+  s.set32(S.pendingHasError, 0);
+  s.set32(S.pendingLength, 0);
+  s.set64(S.pendingAddress, DR6_BS);
 }
 
 function emitExit(cpu: Cpu, code: number, info: ExitInfo): void {

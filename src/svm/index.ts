@@ -38,6 +38,9 @@ export interface SvmOptions {
 }
 
 export class Svm extends SvmRegisters implements VirtPort {
+  /** "#VMEXIT(NMI), NMI is still pending"; so with INIT. APM 2 tables 15-12 and 15-13. */
+  readonly interceptedEventsStayPending = true;
+
   /** Makes the extension known to its vCPU: EFER.SVME may be written, the SVM registers exist. Call once, before the first instruction. */
   attach(cpu: Cpu): void {
     applySvmDisable(this, cpu);
@@ -90,7 +93,7 @@ export class Svm extends SvmRegisters implements VirtPort {
     }
     if (cr === 0 && this.intercepted('CR0_SEL_WRITE') && this.selective(cpu, kind, value)) return this.exitInstruction(cpu, 'CR0_SEL_WRITE');
     // Without V_INTR_MASKING "writes to CR8 affect both the APIC's TPR and the V_TPR register".
-    if (cr === 8 && (this.vIntr & V_INTR_MASKING) === 0) this.vIntr = (this.vIntr & ~0xff) | (Number(value) & 0xf);
+    if (cr === 8 && value < 16n && (this.vIntr & V_INTR_MASKING) === 0) this.vIntr = (this.vIntr & ~0xff) | (Number(value) & 0xf);
     return false;
   }
 
@@ -117,8 +120,9 @@ export class Svm extends SvmRegisters implements VirtPort {
     const at = this.iopm + (port >>> 3);
     const bits = this.mapByte(cpu, at) | (this.mapByte(cpu, at + 1) << 8);
     if ((bits & (((1 << size) - 1) << (port & 7))) === 0) return false;
+    const width = string ? addressSize : 16 << cpu.s.get32(S.mode); // IN and OUT have no address: the mode's size
     const info1 =
-      (port << 16) | (string ? (input ? 0 : segment) << 10 : 0) | ((addressSize >>> 4) << 7) | (size << 4) |
+      (port << 16) | (string ? (input ? 0 : segment) << 10 : 0) | ((width >>> 4) << 7) | (size << 4) |
       (rep ? 8 : 0) | (string ? 4 : 0) | (input ? 1 : 0);
     const next = cpu.s.m.u32, i = S.nextRip >>> 2;
     exitGuest(this, cpu, INTERCEPTS.IOIO[2], { info1, info2: next[i]!, info2High: next[i + 1]!, nextRip: true });
@@ -218,10 +222,17 @@ export class Svm extends SvmRegisters implements VirtPort {
     if (this.injecting) return 'blocked'; // the injected event is taken "unconditionally before executing the first guest instruction"
     if (event === 'init') return this.init(cpu);
     if (s.get32(S.interruptShadow) !== 0) return 'blocked';
-    if (event === 'nmi' && s.get32(S.nmiBlocked) === 0) return this.exitOrDeliver(cpu, 'NMI');
-    const guestIf = (s.rflags & IF) !== 0;
-    if (event === 'external' && (this.vIntr & V_INTR_MASKING ? this.hostIf : guestIf)) return this.exitOrDeliver(cpu, 'INTR');
-    return guestIf && this.virtualInterruptPending() ? this.takeVirtualInterrupt(cpu) : 'blocked';
+    const guestIf = (s.get32(S.rflagsRest) & IF) !== 0;
+    switch (event) {
+      case 'nmi':
+        return s.get32(S.nmiBlocked) === 0 ? this.exitOrDeliver(cpu, 'NMI') : 'blocked';
+      case 'external':
+        return (this.vIntr & V_INTR_MASKING ? this.hostIf : guestIf) ? this.exitOrDeliver(cpu, 'INTR') : 'blocked';
+      case 'none':
+        return guestIf && this.virtualInterruptPending() ? this.takeVirtualInterrupt(cpu) : 'blocked';
+      default:
+        return 'blocked';
+    }
   }
 
   private exitOrDeliver(cpu: Cpu, name: 'INTR' | 'NMI' | 'INIT'): 'exit' | 'deliver' {
@@ -245,8 +256,8 @@ export class Svm extends SvmRegisters implements VirtPort {
     return this.vIntr & V_INTR_MASKING ? this.m.u32[S.cr8 >>> 2]! & 0xf : this.vIntr & 0xf;
   }
 
-  /** "V_IRQ is cleared after checking for intercepts of virtual interrupts and before the IDT is accessed." */
-  private takeVirtualInterrupt(cpu: Cpu): 'exit' | 'blocked' {
+  /** "V_IRQ is cleared after checking for intercepts of virtual interrupts and before the IDT is accessed." Pending now, or exited. */
+  private takeVirtualInterrupt(cpu: Cpu): 'exit' {
     if (this.intercepted('VINTR')) {
       exitGuest(this, cpu, INTERCEPTS.VINTR[2]);
       return 'exit';
@@ -259,7 +270,7 @@ export class Svm extends SvmRegisters implements VirtPort {
     s.set32(S.pendingType, EVENT_TYPE.external);
     s.set32(S.pendingHasError, 0);
     s.set32(S.pendingLength, 0);
-    return 'blocked';
+    return 'exit';
   }
 
   globalInterruptFlag(_cpu: Cpu): boolean {

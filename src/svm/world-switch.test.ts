@@ -1,7 +1,7 @@
 import { Mnemonic } from 'iced-x86';
 import { describe, expect, it } from 'vitest';
 import { PROBE } from '../cpu/ports.js';
-import { CS, EFER_LMA, EFER_LME, EFER_SVME, IF, RSP, S, SEG, VM, segAddress, CR0_PG, CR0_PE, CR4_PAE, DS, FS, SS } from '../cpu/state.js';
+import { CS, EFER_LMA, EFER_LME, EFER_SVME, IF, RSP, S, SEG, TF, VM, segAddress, CR0_PG, CR0_PE, CR4_PAE, DS, FS, SS } from '../cpu/state.js';
 import { VMCB, VMCB_SEG, V_INTR_MASKING, V_IGN_TPR, V_IRQ } from './fields.js';
 import { INTERCEPTS } from './intercepts.js';
 import { HOST_NEXT, Raised, VMCB_PA, fixture, type Fixture } from './fixture.js';
@@ -40,6 +40,16 @@ describe('VMRUN and #VMEXIT', () => {
     expect(f.svm.gif).toBe(false);
     expect(f.cpu.addressSpaceTag).toBe(0);
     expect(f.probed.map((r) => r[0])).toEqual([PROBE.vmEntry, PROBE.vmExit]);
+  });
+
+  it('with host RFLAGS.TF the trace trap comes after the #VMEXIT', () => {
+    const f = fixture();
+    misc1(f, 'HLT');
+    f.s.rflags = TF;
+    f.enter();
+    expect(f.s.get32(S.pending)).toBe(0);
+    f.svm.instruction(f.cpu, 'HLT');
+    expect([f.s.get32(S.pending), f.s.get32(S.pendingVector), f.s.get64(S.pendingAddress)]).toEqual([1, 1, 0x4000n]);
   });
 
   it('takes CPL from the VMCB, 0 in real mode and 3 in virtual-8086 mode', () => {
