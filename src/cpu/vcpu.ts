@@ -179,7 +179,7 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     m.u32[S.retired >>> 2] = 0;
     this.charged = 0;
     const exit = this.loop();
-    this.instructions += this.timing !== null || this.engine.options.timing ? m.u32[S.retired >>> 2]! : m.i32[S.sliceBudget >>> 2]! - this.left - this.charged;
+    this.instructions += this.engine.timing !== undefined ? m.u32[S.retired >>> 2]! : m.i32[S.sliceBudget >>> 2]! - this.left - this.charged;
     return exit;
   }
   /** Cycles that the last `run` took. */
@@ -299,7 +299,7 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     const hpaPage = hpa / 4096 >>> 0;
     engine.tlb.fill(u32[S.tlb >>> 2]!, hi, lo, this.mmu);
     if (engine.cache.full) engine.cache.reset();
-    const page = engine.cache.page(hpaPage, mode);
+    const page = engine.cache.page(hpaPage, mode, at - (lo & 4095));
     const off = lo & 4095;
     s.set64(S.codeBase, BigInt.asUintN(64, s.rip - BigInt(off)));
     u32[S.currentPage >>> 2] = page;
@@ -326,6 +326,8 @@ export class Vcpu implements Cpu, EmittedCodeHost {
       m.u8[STEP_RECORD + R.flags]! &= ~RF_SAME_PAGE;
       m.u32[(STEP_RECORD + R.target) >>> 2] = 0;
     }
+    // A branch that costs nothing would not end the step.
+    if (m.u16[(STEP_RECORD + R.cost) >>> 1] === 0) m.u16[(STEP_RECORD + R.cost) >>> 1] = 1;
     this.stopAfter(m.u16[(record + R.off) >>> 1]! + m.u8[record + R.len]!);
     this.enterOne();
     // A fault or VM exit is not the end of an instruction.
@@ -373,7 +375,7 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     const record = engine.cache.allocate(first, 2);
     if (!engine.decoder.single(bytes, record, off, mode)) return this.fetchFault();
     // A second page decoded for another code size would be given up here; then this one instruction is not remembered.
-    engine.cache.page(second, mode);
+    engine.cache.page(second, mode, at);
     engine.cache.cover(second, 0, off + m.u8[record + R.len]! - 4096);
     engine.cache.share(second, record, 2);
     u32[(straddle + R.target) >>> 2] = record;
@@ -448,7 +450,7 @@ export class Vcpu implements Cpu, EmittedCodeHost {
   }
   private chargeRecord(record: number): void {
     const { i32, u16, u32 } = this.m;
-    if (this.engine.options.timing) {
+    if (this.engine.timing !== undefined) {
       i32[S.left >>> 2]! -= u16[(record + R.cost) >>> 1]!;
       u32[S.retired >>> 2]!++;
     } else i32[S.left >>> 2]!--;

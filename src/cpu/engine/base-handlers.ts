@@ -11,12 +11,29 @@ import { ModuleBuilder } from '../../wasm/module.js';
 import { I32, I64 } from '../../wasm/opcodes.js';
 import { MODE, S } from '../state.js';
 import { CODE_PAGE_TABLE } from './code-cache.js';
-import { HANDLER_TYPE, IMPORTS, IMPORT_INDEX, type ImportName } from './host-imports.js';
-import { P, PAGE_HEADER, R, RF_SAME_PAGE } from './record.js';
+import { HANDLER_TYPE, IMPORTS, IMPORT_INDEX, TIMING_IMPORTS, type ImportName } from './host-imports.js';
+import { P, PAGE_HEADER, R, RECORD_BYTES, RF_SAME_PAGE } from './record.js';
 
 const REC = 0, LEFT = 1, HANDLER = 0;
 
 const leave = (f: FunctionEmitter): FunctionEmitter => f.i32(0).get(LEFT).mem('i32.store', S.left).op('return');
+/** Cycle mode only: index of `fetchAt`; goes before every arrival at a record that did not follow in sequence. */
+type FetchAt = number | undefined;
+const chargeFetch = (f: FunctionEmitter, record: number, fetchAt: FetchAt): void => {
+  if (fetchAt !== undefined) f.get(LEFT).get(record).call(fetchAt).op('i32.sub').set(LEFT);
+};
+
+/** Cycles of fetching the instruction at a record of the current page. */
+function fetchAtRecord(fetch: number): FunctionEmitter {
+  const f = new FunctionEmitter([I32]);
+  const linear = f.local(I64);
+  f.i32(0).mem('i64.load', S.codeBase).i32(0).mem('i64.load', S.csBase).op('i64.add').get(REC).mem('i64.load16_u', R.off).op('i64.add').set(linear);
+  f.i32(0).mem('i32.load', S.mode).i32(MODE.bits64).op('i32.ne').if();
+  f.get(linear).i64(0xffff_ffffn).op('i64.and').set(linear).end();
+  f.i32(0).mem('i32.load', S.currentPage).mem('i32.load', P.bytes).get(REC).mem('i32.load16_u', R.off).op('i32.add').get(linear).call(fetch);
+  return f;
+}
+
 const go = (f: FunctionEmitter, record: number): FunctionEmitter =>
   f.get(record).get(LEFT).get(record).mem('i32.load', R.handler).returnCallIndirect(HANDLER);
 
@@ -30,7 +47,7 @@ function setRipFromPage(f: FunctionEmitter): void {
 }
 
 /** Continue at S.rip when its page is in the software TLB as executable and the instruction is decoded; else leave. */
-function dispatch(): FunctionEmitter {
+function dispatch(fetchAt: FetchAt): FunctionEmitter {
   const f = new FunctionEmitter(HANDLER_TYPE.params);
   const linear = f.local(I64), entry = f.local(I32), page = f.local(I32), record = f.local(I32);
   f.i32(0).mem('i64.load', S.rip).i32(0).mem('i64.load', S.csBase).op('i64.add').set(linear);
@@ -47,12 +64,13 @@ function dispatch(): FunctionEmitter {
   leave(f).end();
   f.i32(0).get(page).mem('i32.store', S.currentPage);
   f.i32(0).i32(0).mem('i64.load', S.rip).get(linear).i64(4095n).op('i64.and').op('i64.sub').mem('i64.store', S.codeBase);
+  chargeFetch(f, record, fetchAt);
   go(f, record).op('unreachable');
   return f;
 }
 
 /** A taken relative branch whose record has no target yet, or at the end of the slice. The branch has been charged. */
-function branchSlow(dispatchIndex: number): FunctionEmitter {
+function branchSlow(dispatchIndex: number, fetchAt: FetchAt): FunctionEmitter {
   const f = new FunctionEmitter(HANDLER_TYPE.params);
   const record = f.local(I32);
   f.get(REC).mem('i64.load', R.disp);
@@ -65,6 +83,7 @@ function branchSlow(dispatchIndex: number): FunctionEmitter {
   f.get(REC).mem('i32.load8_u', R.flags).i32(RF_SAME_PAGE).op('i32.and').if();
   f.i32(0).mem('i32.load', S.currentPage).get(REC).mem('i32.load', R.disp).i32(2).op('i32.shl').op('i32.add').mem('i32.load', PAGE_HEADER).tee(record).if();
   f.get(REC).get(record).mem('i32.store', R.target);
+  chargeFetch(f, record, fetchAt);
   go(f, record).end().end();
   f.i32(0).get(LEFT).returnCall(dispatchIndex).op('unreachable');
   return f;
@@ -99,18 +118,25 @@ function straddle(): FunctionEmitter {
   });
 }
 
-let compiled: WasmModule | undefined;
+const compiled: (WasmModule | undefined)[] = [];
 
-/** The module of base handlers: exports enter, dispatch, branchSlow and one function per name in `Handlers.base`. */
-export function baseModule(): WasmModule {
-  if (compiled !== undefined) return compiled;
+/** The module of base handlers: exports enter, dispatch, branchSlow and one function per name in `Handlers.base`; with timing also fetchAt. */
+export function baseModule(timing: boolean): WasmModule {
+  const known = compiled[Number(timing)];
+  if (known !== undefined) return known;
   const m = new ModuleBuilder(RAM_BASE / 65536, 65536);
   m.type(HANDLER_TYPE);
   const wasmNames = new Set<ImportName>(['branchSlow', 'dispatch']);
   for (const [n, t] of Object.entries(IMPORTS)) if (!wasmNames.has(n as ImportName)) m.importFunction(n, t);
-  const dispatchIndex = m.add(dispatch(), [], 'dispatch');
-  m.add(branchSlow(dispatchIndex), [], 'branchSlow');
+  let fetchAt: FetchAt;
+  if (timing) {
+    const fetch = m.importFunction('fetch', TIMING_IMPORTS.fetch);
+    fetchAt = m.add(fetchAtRecord(fetch), [I32], 'fetchAt');
+  }
+  const dispatchIndex = m.add(dispatch(fetchAt), [], 'dispatch');
+  m.add(branchSlow(dispatchIndex, fetchAt), [], 'branchSlow');
   const enter = new FunctionEmitter(HANDLER_TYPE.params);
+  chargeFetch(enter, REC, fetchAt);
   go(enter, REC).op('unreachable');
   m.add(enter, [], 'enter');
   const stopNow = (f: FunctionEmitter): void => void leave(f);
@@ -130,8 +156,15 @@ export function baseModule(): WasmModule {
   const goto = new FunctionEmitter(HANDLER_TYPE.params);
   const target = goto.local(I32);
   goto.get(REC).mem('i32.load', R.target).set(target);
+  chargeFetch(goto, target, fetchAt);
   go(goto, target).op('unreachable');
   m.add(goto, [], 'goto');
+  // line: the next record begins a new cache line (cycle mode).
+  const line = new FunctionEmitter(HANDLER_TYPE.params);
+  line.get(REC).i32(RECORD_BYTES).op('i32.add').set(REC);
+  chargeFetch(line, REC, fetchAt);
+  go(line, REC).op('unreachable');
+  m.add(line, [], 'line');
   const raising = (vector: number): FunctionEmitter => {
     const f = new FunctionEmitter(HANDLER_TYPE.params);
     f.i32(0).get(LEFT).mem('i32.store', S.left).get(REC).i32(vector).i32(-1).call(IMPORT_INDEX.raise).op('drop');
@@ -140,6 +173,5 @@ export function baseModule(): WasmModule {
   m.add(raising(6), [], 'invalid');
   // Known to the decoder, unknown to the machine: vector -1 tells `raise` to stop with the instruction's name.
   m.add(raising(-1), [], 'unknown');
-  compiled = new Wasm.Module(m.finish());
-  return compiled;
+  return (compiled[Number(timing)] = new Wasm.Module(m.finish()));
 }

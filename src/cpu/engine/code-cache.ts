@@ -54,8 +54,8 @@ export class CodeCache {
     this.stats.resets++;
   }
 
-  /** The structure of a page decoded for `mode`, made when there is none. */
-  page(hpaPage: number, mode: number): number {
+  /** The structure of a page decoded for `mode`, made when there is none. @param bytes linear-memory address of the page */
+  page(hpaPage: number, mode: number, bytes: number): number {
     const { u32 } = this.m;
     const known = this.pages.get(hpaPage);
     if (known !== undefined) {
@@ -67,6 +67,7 @@ export class CodeCache {
     this.m.u8.fill(0, address, this.next);
     u32[(address + P.mode) >>> 2] = mode;
     u32[(address + P.hpaPage) >>> 2] = hpaPage;
+    u32[(address + P.bytes) >>> 2] = bytes;
     u32[(address + P.bucket) >>> 2] = this.classify(hpaPage);
     u32[(CODE_PAGE_TABLE >>> 2) + hpaPage] = address;
     this.pages.set(hpaPage, { address, runs: [], covered: new Uint32Array(128) });

@@ -5,7 +5,7 @@
  * the page ends. An instruction that crosses the page's end becomes a `straddle` record: the run loop executes it alone.
  */
 
-import { Code, Decoder, FlowControl, Instruction, OpKind, Register, RegisterExt } from 'iced-x86';
+import { Code, Decoder, DecoderError, FlowControl, Instruction, OpKind, Register, RegisterExt } from 'iced-x86';
 import type { LinearMemory } from '../../mem/linear-memory.js';
 import { ZERO_SLOT } from '../../mem/layout.js';
 import { insnFor, type InsnSpec } from '../insn.js';
@@ -14,10 +14,11 @@ import type { CodeCache } from './code-cache.js';
 import { formOf } from './forms.js';
 import type { Handlers } from './handlers.js';
 import type { Addressing } from './interpreter-builder.js';
-import { PAGE_HEADER, R, RECORD_BYTES, RF_LOCK, RF_REP, RF_REPNE, RF_SAME_PAGE } from './record.js';
+import { PAGE_HEADER, R, RECORD_BYTES, RF_HINT_SHIFT, RF_LOCK, RF_REP, RF_REPNE, RF_SAME_PAGE } from './record.js';
 
 const BITNESS = { [MODE.bits16]: 16, [MODE.bits32]: 32, [MODE.bits64]: 64 } as const;
 const MAX_RUN = 512;
+const NO_MORE_BYTES = DecoderError.NoMoreBytes;
 const ENDS = new Set<number>([FlowControl.UnconditionalBranch, FlowControl.IndirectBranch, FlowControl.Return]);
 const SEGMENTS: Record<number, number> = {
   [Register.ES]: ES, [Register.CS]: CS, [Register.SS]: SS, [Register.DS]: DS, [Register.FS]: FS, [Register.GS]: GS,
@@ -38,15 +39,22 @@ function registerField(reg: number): [number, number] {
   return [0, n];
 }
 
+interface RunTiming {
+  schedule(run: readonly Instruction[], costs: Uint16Array, hints: Uint8Array): void;
+}
+const LINE = 64;
+
 export class InstructionDecoder {
   private readonly insn = new Instruction();
-  /** Static cycles by iced Code; all one in functional mode. */
-  staticCost: (code: number) => number = () => 1;
+  private readonly costs = new Uint16Array(MAX_RUN);
+  private readonly hints = new Uint8Array(MAX_RUN);
 
   constructor(
     private readonly m: LinearMemory,
     private readonly cache: CodeCache,
     private readonly handlers: Handlers,
+    /** Cycle mode: prices runs. */
+    private readonly timing?: RunTiming,
   ) {}
 
   /**
@@ -60,32 +68,55 @@ export class InstructionDecoder {
     const bytes = u8.slice(bytesAt + off, bytesAt + 4096);
     const decoder = new Decoder(BITNESS[mode as 0], bytes, 0);
     decoder.ip = BigInt(off);
-    const draft = new DataView(new ArrayBuffer((MAX_RUN + 1) * RECORD_BYTES));
-    const offsets: number[] = [];
-    let at = off;
+    const draft = new DataView(new ArrayBuffer(2 * (MAX_RUN + 1) * RECORD_BYTES));
+    const offsets: number[] = []; // of instructions
+    const places: number[] = []; // their places among the run's records
+    const timed: Instruction[] = [];
+    let at = off, count = 0;
     let join = 0, straddles = false;
     while (offsets.length < MAX_RUN) {
       if (at === 4096) break;
       if ((join = u32[slots + at]!) !== 0) break;
       decoder.decodeOut(this.insn);
-      if (decoder.lastError === 2 /* NoMoreBytes */) {
+      if (decoder.lastError === NO_MORE_BYTES) {
         straddles = true;
         break;
       }
-      const end = this.fill(draft, offsets.length * RECORD_BYTES, at, mode, 1);
+      if (this.timing !== undefined) {
+        timed.push(this.insn.clone());
+        if (at !== off && Math.floor(at / LINE) !== Math.floor(offsets[offsets.length - 1]! / LINE)) this.line(draft, count++ * RECORD_BYTES, at);
+      }
+      const end = this.fill(draft, count * RECORD_BYTES, at, mode, 1);
       offsets.push(at);
+      places.push(count++);
       at += this.insn.length;
       if (end) break;
     }
     decoder.free();
-    const n = offsets.length;
-    const first = this.cache.allocate(hpaPage, n + 1);
-    u8.set(new Uint8Array(draft.buffer, 0, n * RECORD_BYTES), first);
-    for (let i = 0; i < n; i++) u32[slots + offsets[i]!] = first + i * RECORD_BYTES;
-    this.last(first + n * RECORD_BYTES, at, straddles, join);
-    if (straddles) u32[slots + at] = first + n * RECORD_BYTES;
+    if (this.timing !== undefined) this.price(this.timing, timed, draft, places);
+    const first = this.cache.allocate(hpaPage, count + 1);
+    u8.set(new Uint8Array(draft.buffer, 0, count * RECORD_BYTES), first);
+    offsets.forEach((o, i) => (u32[slots + o] = first + places[i]! * RECORD_BYTES));
+    this.last(first + count * RECORD_BYTES, at, straddles, join);
+    if (straddles) u32[slots + at] = first + count * RECORD_BYTES;
     this.cache.cover(hpaPage, off, straddles ? 4096 : at);
     return first;
+  }
+
+  /** A record that fetches a new cache line before the instruction that follows it. */
+  private line(v: DataView, at: number, off: number): void {
+    v.setUint32(at + R.handler, this.handlers.base.line, true);
+    v.setUint16(at + R.off, off, true);
+  }
+  private price(timing: RunTiming, run: Instruction[], v: DataView, places: readonly number[]): void {
+    if (run.length === 0) return;
+    timing.schedule(run, this.costs, this.hints);
+    places.forEach((p, i) => {
+      const at = p * RECORD_BYTES;
+      v.setUint16(at + R.cost, this.costs[i]!, true);
+      v.setUint8(at + R.flags, v.getUint8(at + R.flags) | (this.hints[i]! << RF_HINT_SHIFT));
+    });
+    for (const i of run) i.free();
   }
 
   /** The record behind a run. */
@@ -106,10 +137,14 @@ export class InstructionDecoder {
     const decoder = new Decoder(BITNESS[mode as 0], bytes, 0);
     decoder.ip = BigInt(off);
     decoder.decodeOut(this.insn);
-    const short = decoder.lastError === 2;
+    const short = decoder.lastError === NO_MORE_BYTES;
     decoder.free();
     if (short) return false;
     this.fill(this.m.view, record, off, mode, 0);
+    if (this.timing !== undefined) {
+      const copy = this.insn.clone();
+      this.price(this.timing, [copy], new DataView(this.m.view.buffer, record, RECORD_BYTES), [0]);
+    }
     this.last(record + RECORD_BYTES, off + this.insn.length, false, 0);
     return true;
   }
@@ -128,7 +163,7 @@ export class InstructionDecoder {
     }
     v.setUint8(at + R.flags, (i.hasRepPrefix ? RF_REP : 0) | (i.hasRepnePrefix ? RF_REPNE : 0) | (i.hasLockPrefix ? RF_LOCK : 0));
     v.setUint8(at + R.operandWidth, formOf(i.code).operandWidth);
-    v.setUint16(at + R.cost, this.staticCost(i.code), true);
+    v.setUint16(at + R.cost, 1, true);
     const addressing = this.operandFields(v, at, mode);
     if (i.hasLockPrefix && (!spec.lockable || addressing === 'register')) {
       v.setUint32(at + R.handler, this.handlers.base.invalid, true);

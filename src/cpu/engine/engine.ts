@@ -3,12 +3,14 @@
  * vCPU's state. Host imports of emitted code act on `current`.
  */
 
+import type { Instruction } from 'iced-x86';
 import type { LinearMemory } from '../../mem/linear-memory.js';
 import type { PhysicalMemory } from '../../mem/physical.js';
 import { TlbPool } from '../../mmu/tlb.js';
 import { CodeCache } from './code-cache.js';
 import { InstructionDecoder } from './decoder.js';
 import { Handlers } from './handlers.js';
+import type { TimingImport } from './host-imports.js';
 
 /** The host side of emitted code, one vCPU's. Signatures: host-imports.ts. */
 export interface EmittedCodeHost {
@@ -19,9 +21,12 @@ export interface EmittedCodeHost {
   raiseFrom(record: number, vector: number, error: number): number;
 }
 
-export interface EngineOptions {
-  /** Cycle mode: handlers charge the static cost of their record and call the modelled caches. */
-  readonly timing: boolean;
+/** What cycle mode needs of the timing core (timing/core.ts implements it). */
+export interface EngineTiming {
+  /** The functions of TIMING_IMPORTS. */
+  readonly functions: object;
+  /** Prices a straight run of instructions: cycles and hint bits of each. */
+  schedule(run: readonly Instruction[], costs: Uint16Array, hints: Uint8Array): void;
 }
 
 export class Engine {
@@ -35,7 +40,8 @@ export class Engine {
   constructor(
     readonly m: LinearMemory,
     readonly phys: PhysicalMemory,
-    readonly options: EngineOptions = { timing: false },
+    /** Absent: functional mode, one instruction is one cycle. */
+    readonly timing?: EngineTiming,
   ) {
     this.cache = new CodeCache(m);
     this.tlb = new TlbPool(m, phys);
@@ -48,9 +54,9 @@ export class Engine {
         helper: (r: number, id: number) => this.current!.helper(r, id),
         raise: (r: number, v: number, e: number) => this.current!.raiseFrom(r, v, e),
       },
-      options.timing,
+      timing?.functions as Record<TimingImport, unknown> | undefined,
     );
-    this.decoder = new InstructionDecoder(m, this.cache, this.handlers);
+    this.decoder = new InstructionDecoder(m, this.cache, this.handlers, timing);
     this.cache.refetchHandler = this.handlers.base.refetch;
     this.cache.protect = (page) => this.tlb.protectPage(page);
     this.tlb.isCodePage = (page) => this.cache.isCodePage(page);

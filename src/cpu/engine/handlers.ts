@@ -9,10 +9,11 @@ import { RAM_BASE } from '../../mem/layout.js';
 import type { LinearMemory } from '../../mem/linear-memory.js';
 import { Wasm, type WasmImports, type WasmModule, type WasmTable } from '../../wasm/host.js';
 import { ModuleBuilder } from '../../wasm/module.js';
+import { I32 } from '../../wasm/opcodes.js';
 import { type InsnSpec, opCodeInfo } from '../insn.js';
 import { baseModule } from './base-handlers.js';
 import { type Form, formOf } from './forms.js';
-import { HANDLER_TYPE, IMPORTS } from './host-imports.js';
+import { FETCH_AT, HANDLER_TYPE, IMPORTS, TIMING_IMPORTS, type TimingImport } from './host-imports.js';
 import { type Addressing, InterpreterBuilder, type Variant } from './interpreter-builder.js';
 
 const ADDRESSINGS: readonly Addressing[] = ['register', 'flat', 'full', 'segmented'];
@@ -54,6 +55,10 @@ function family(spec: InsnSpec, codeSize: 16 | 32 | 64, timing: boolean): Family
   const module = new ModuleBuilder(RAM_BASE / 65536, MAX_PAGES);
   module.type(HANDLER_TYPE);
   for (const [n, t] of Object.entries(IMPORTS)) module.importFunction(n, t);
+  if (timing) {
+    for (const [n, t] of Object.entries(TIMING_IMPORTS)) module.importFunction(n, t);
+    if (module.importFunction('fetchAt', { params: [I32], results: [I32] }) !== FETCH_AT) throw new Error('FETCH_AT is not where it is');
+  }
   const keys: string[] = [];
   for (const code of spec.forms) {
     const info = opCodeInfo(code);
@@ -70,6 +75,8 @@ function family(spec: InsnSpec, codeSize: 16 | 32 | 64, timing: boolean): Family
   return f;
 }
 
+const BASE = ['stop', 'refetch', 'pageEnd', 'goto', 'line', 'straddle', 'invalid', 'unknown'] as const;
+
 export type Enter = (record: number, left: number) => void;
 
 /** The function table of one machine. */
@@ -78,22 +85,29 @@ export class Handlers {
   /** Runs from a record until something leaves. */
   readonly enter: Enter;
   /** Table indices of the base handlers. */
-  readonly base: Readonly<Record<'stop' | 'refetch' | 'pageEnd' | 'goto' | 'straddle' | 'invalid' | 'unknown', number>>;
+  readonly base: Readonly<Record<(typeof BASE)[number], number>>;
   private readonly imports: WasmImports;
   private readonly indices = new Map<string, number>();
   private used = 0;
 
-  /** @param host the TypeScript functions of `IMPORTS`, without the wasm ones */
-  constructor(m: LinearMemory, host: Record<string, unknown>, private readonly timing: boolean) {
+  private readonly timing: boolean;
+
+  /**
+   * @param host the TypeScript functions of `IMPORTS`, without the wasm ones
+   * @param timing the timing core's functions, for cycle mode
+   */
+  constructor(m: LinearMemory, host: Record<string, unknown>, timing?: Record<TimingImport, unknown>) {
+    this.timing = timing !== undefined;
     this.table = new Wasm.Table({ initial: TABLE_SLOTS, element: 'anyfunc' });
-    const env: Record<string, unknown> = { memory: m.memory, table: this.table, ...host };
-    const exports = new Wasm.Instance(baseModule(), { env }).exports;
+    const env: Record<string, unknown> = { memory: m.memory, table: this.table, ...host, ...timing };
+    const exports = new Wasm.Instance(baseModule(this.timing), { env }).exports;
     env['branchSlow'] = exports['branchSlow'];
     env['dispatch'] = exports['dispatch'];
+    env['fetchAt'] = exports['fetchAt'];
     this.imports = { env };
     this.enter = exports['enter'] as Enter;
     const base: Record<string, number> = {};
-    for (const name of ['stop', 'refetch', 'pageEnd', 'goto', 'straddle', 'invalid', 'unknown']) base[name] = this.put(exports[name]);
+    for (const name of BASE) base[name] = this.put(exports[name]);
     this.base = base as Handlers['base'];
   }
 

@@ -3,7 +3,7 @@
  * The addresses that `access` returns are linear-memory addresses of the data; 0 means: leave (an event is pending).
  */
 
-import { I32 } from '../../wasm/opcodes.js';
+import { I32, I64 } from '../../wasm/opcodes.js';
 import type { FunctionType } from '../../wasm/module.js';
 
 /** A handler: (record, cycles left in the slice). Leaves by returning, with S.left stored and S.rip exact. */
@@ -30,6 +30,26 @@ export const IMPORTS = {
 
 export type ImportName = keyof typeof IMPORTS;
 export const IMPORT_INDEX = Object.fromEntries(Object.keys(IMPORTS).map((k, i) => [k, i])) as Record<ImportName, number>;
+
+/**
+ * Functions of the timing core that cycle-mode code calls; they follow the imports above and return cycles.
+ * timing/emit.ts says what they do: data(address, linear, flags), fetch(address, linear), branch and jump(pc, kind or target, next, hint).
+ */
+export const TIMING_IMPORTS = {
+  data: { params: [I32, I64, I32], results: [I32] },
+  fetch: { params: [I32, I64], results: [I32] },
+  branch: call(4),
+  jump: call(4),
+} as const satisfies Record<string, FunctionType>;
+
+export type TimingImport = keyof typeof TIMING_IMPORTS;
+const FIRST_TIMING = Object.keys(IMPORTS).length;
+/** (record) -> cycles: fetch of the instruction at a record of the current page; made by base-handlers.ts in cycle mode. */
+export const FETCH_AT = FIRST_TIMING + Object.keys(TIMING_IMPORTS).length;
+export const TIMING_INDEX = Object.fromEntries(Object.keys(TIMING_IMPORTS).map((k, i) => [k, FIRST_TIMING + i])) as Record<TimingImport, number>;
+
+/** Flags of `data`, kinds of `branch`: the numbers of timing/emit.ts. */
+export const DATA_WRITE = 1, BRANCH_NOT_TAKEN = 0, BRANCH_TAKEN = 1, BRANCH_ALWAYS = 2;
 
 /** Kinds of access, as the mmu's flags. */
 export const ACCESS_READ = 1, ACCESS_WRITE = 2, ACCESS_RMW = 3;

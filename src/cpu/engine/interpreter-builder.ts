@@ -13,8 +13,10 @@ import { I32, I64 } from '../../wasm/opcodes.js';
 import { CodeBuilder, V } from './code-builder.js';
 import type { Form, OperandKind } from './forms.js';
 import { helperId } from './helpers.js';
-import { ACCESS_READ, ACCESS_RMW, ACCESS_WRITE, HANDLER_TYPE, IMPORT_INDEX } from './host-imports.js';
-import { R, RECORD_BYTES } from './record.js';
+import {
+  ACCESS_READ, ACCESS_RMW, ACCESS_WRITE, BRANCH_ALWAYS, BRANCH_NOT_TAKEN, BRANCH_TAKEN, DATA_WRITE, FETCH_AT, HANDLER_TYPE, IMPORT_INDEX, TIMING_INDEX,
+} from './host-imports.js';
+import { R, RECORD_BYTES, RF_HINT_SHIFT } from './record.js';
 
 /** How the memory operand's address is formed, or that there is none. */
 export type Addressing =
@@ -158,7 +160,18 @@ export class InterpreterBuilder extends CodeBuilder {
     this.restoreLeft();
     f.get(address).op('i32.eqz').if().op('return').end();
     f.end();
+    if (this.variant.timing) {
+      f.get(LEFT).get(address);
+      this.get(linear);
+      this.hint();
+      // The dependence hint has the place of the flag that `data` wants.
+      f.i32(2).op('i32.and').i32((kind & ACCESS_WRITE) !== 0 ? DATA_WRITE : 0).op('i32.or').call(TIMING_INDEX.data).op('i32.sub').set(LEFT);
+    }
     return { address: new V(32, address), kind };
+  }
+  /** The record's timing hints, on the wasm stack. */
+  private hint(): void {
+    this.f.get(REC).mem('i32.load8_u', R.flags).i32(RF_HINT_SHIFT).op('i32.shr_u');
   }
 
   readAccess(a: Access, width: Width): Val {
@@ -238,25 +251,45 @@ export class InterpreterBuilder extends CodeBuilder {
     const f = this.f;
     f.get(REC).i32(RECORD_BYTES).op('i32.add').get(LEFT).get(REC).mem('i32.load', RECORD_BYTES + R.handler).returnCallIndirect(HANDLER_TYPE_INDEX);
   }
-  private takeBranch(): void {
+  /** Low 32 bits of RIP, and of the next RIP: what the modelled predictors know an instruction by. */
+  private predictorPc(): void {
+    this.f.i32(0).mem('i32.load', S.codeBase).get(REC).mem('i32.load16_u', R.off).op('i32.add');
+  }
+  private predictorNext(): void {
+    this.predictorPc();
+    this.f.get(REC).mem('i32.load8_u', R.len).op('i32.add');
+  }
+  private chargeBranch(kind: number): void {
+    if (!this.variant.timing) return;
+    this.f.get(LEFT);
+    this.predictorPc();
+    this.f.i32(kind);
+    this.predictorNext();
+    this.hint();
+    this.f.call(TIMING_INDEX.branch).op('i32.sub').set(LEFT);
+  }
+  private takeBranch(kind: number): void {
     const f = this.f;
     const target = f.local(I32);
+    this.chargeBranch(kind);
     f.get(REC).mem('i32.load', R.target).tee(target).op('i32.eqz').get(LEFT).i32(0).op('i32.le_s').op('i32.or').if();
     f.get(REC).get(LEFT).returnCall(IMPORT_INDEX.branchSlow).end();
+    if (this.variant.timing) f.get(LEFT).get(target).call(FETCH_AT).op('i32.sub').set(LEFT);
     f.get(target).get(LEFT).get(target).mem('i32.load', R.handler).returnCallIndirect(HANDLER_TYPE_INDEX);
   }
   branchIf(condition: Val): void {
     this.ended = true;
     this.charge();
     this.get(condition).f.if();
-    this.takeBranch();
+    this.takeBranch(BRANCH_TAKEN);
     this.f.end();
+    this.chargeBranch(BRANCH_NOT_TAKEN);
     this.f.get(REC).i32(RECORD_BYTES).op('i32.add').get(LEFT).get(REC).mem('i32.load', RECORD_BYTES + R.handler).returnCallIndirect(HANDLER_TYPE_INDEX);
   }
   branch(): void {
     this.ended = true;
     this.charge();
-    this.takeBranch();
+    this.takeBranch(BRANCH_ALWAYS);
   }
   jump(rip: Val): void {
     this.ended = true;
@@ -264,6 +297,14 @@ export class InterpreterBuilder extends CodeBuilder {
     this.checkTarget(rip);
     this.setState(S.rip, rip);
     this.charge();
+    if (this.variant.timing) {
+      f.get(LEFT);
+      this.predictorPc();
+      this.get(this.trunc(rip, 32));
+      this.predictorNext();
+      this.hint();
+      f.call(TIMING_INDEX.jump).op('i32.sub').set(LEFT);
+    }
     f.get(LEFT).i32(0).op('i32.le_s').if();
     this.saveLeft();
     f.op('return').end();

@@ -32,6 +32,8 @@ export const R = {
 } as const;
 
 export const RF_REP = 1, RF_REPNE = 2, RF_LOCK = 4, RF_SAME_PAGE = 8;
+/** Hints of the timing core about the instruction, in bits 4-6 of the flags. */
+export const RF_HINT_SHIFT = 4;
 
 /** A code page: 16 bytes of header, then for each byte offset the record that starts there (0 = none). */
 export const PAGE_HEADER = 16;
@@ -39,5 +41,6 @@ export const P = {
   mode: 0, // u32: S.mode that the records are decoded for
   hpaPage: 4, // u32
   bucket: 8, // u32: attribution bucket of the page, 0 = inherit
+  bytes: 12, // u32: linear-memory address of the page's bytes
 } as const;
 export const PAGE_STRUCT_BYTES = PAGE_HEADER + 4 * 4096;
