@@ -3,6 +3,7 @@
  * The interfaces live with their caller; machine/ hands over the implementations.
  */
 
+import type { Instruction } from 'iced-x86';
 import type { Cpu } from './cpu.js';
 
 /** Ports, memory-mapped devices and the interrupt controller, as one vCPU sees them. Physical addresses are numbers (< 2^52). */
@@ -116,17 +117,33 @@ export interface NestedFault {
   readonly reserved: boolean;
 }
 
-/** Timing hooks that TypeScript parts call. The emitted part is `timing/`'s own affair through `emit`. */
+/**
+ * Timing hooks that TypeScript parts call in cycle mode; all results are cycles. The emitted part is `timing/`'s own affair: cycle-mode
+ * code imports its functions (timing/emit.ts) directly.
+ */
 export interface TimingPort {
-  /** Cycles an instruction costs by its class alone: put into its record when decoded (cycle mode). */
-  staticCost(code: number): number;
-  /** A page walk done for the modelled TLB: `refs` physical addresses read, in order. Returns cycles. */
-  pageWalk(refs: readonly number[]): number;
-  /** A world switch, as the list of its parts. Returns cycles. */
+  /**
+   * Prices a straight run of instructions, in the order of execution, when it is decoded; they carry their addresses (`ip`).
+   * @param costs receives the cycles of each @param hints receives HINT_* bits (timing/emit.ts) of each, 3 bits
+   */
+  schedule(run: readonly Instruction[], costs: Uint16Array, hints: Uint8Array): void;
+  /** One instruction on its own. */
+  staticCost(instruction: Instruction): number;
+  /** The vCPU and address space that run from now on. */
+  select(vcpu: number, tag: number, pcid: number): void;
+  /** A data access made by TypeScript, at a linear-memory address: what caches and TLBs add. */
+  data(address: number, linear: bigint, write: boolean): number;
+  /** A page walk: the first `count` of `refs` are the physical addresses read, in order; `cacheable` as in mmu/refs.ts. */
+  pageWalk(refs: ArrayLike<number>, count: number, cacheable: ArrayLike<number>): number;
+  /** A world switch, as the list of its parts. */
   transition(kind: 'vm-entry' | 'vm-exit', parts: TransitionParts): number;
-  /** Cycles for an event delivered through an IDT. */
+  /** An event delivered through an IDT. */
   delivery(kind: 'interrupt' | 'exception' | 'software', privilegeChange: boolean): number;
-  /** Modelled TLB maintenance. `tag` as in `Cpu.addressSpaceTag`. */
+  /** A device access: what the processor waits for beyond the instruction. `address`: port or physical address. */
+  device(kind: 'port-read' | 'port-write' | 'mmio-read' | 'mmio-write', address: number): number;
+  /** Bytes moved by a repeated string instruction, beyond its start. */
+  string(bytes: number): number;
+  /** Modelled TLB maintenance of the running vCPU. `tag` as in `Cpu.addressSpaceTag`; 'all' ignores it. */
   flush(scope: 'page' | 'context' | 'all', tag: number, linear?: bigint): void;
 }
 

@@ -196,12 +196,14 @@ export class Mmu {
     if ((pde & PTE_P) === 0) return this.fault(0, access, user);
     if (this.pse && (pde & PTE_PS) !== 0) {
       if ((pde & this.pse36Reserved) !== 0) return this.fault(PF_P | PF_RSVD, access, user);
+      t.leafRead();
       return this.complete(2, 2, 22, pse36Address(pde), pde, 0, access, user, implicit);
     }
     at = this.readEntry(1, ((pde & 0xffff_f000) >>> 0) + 4 * ((lin >>> 12) & 1023), true);
     if (at < 0) return NESTED_FAULT;
     const pte = t.lo;
     if ((pte & PTE_P) === 0) return this.fault(0, access, user);
+    t.leafRead();
     return this.complete(2, 1, 12, (pte & 0xffff_f000) >>> 0, pde & pte, 0, access, user, implicit);
   }
 
@@ -226,6 +228,7 @@ export class Mmu {
       table = (t.hi & 0xf_ffff) * HIGH + ((e & 0xffff_f000) >>> 0);
       if (leaf) break;
     }
+    t.leafRead();
     return this.complete(top, level, pageShift(level), table, rights, nx, access, user, implicit);
   }
 
@@ -277,7 +280,7 @@ export class Mmu {
     const c = this.nestedContext;
     if (c === null) return gpa;
     const how = c.format === 'npt' || c.ad ? access | WRITE : access;
-    if (this.nested.translate(c, gpa, how)) return this.nested.hpa;
+    if (this.nested.translate(c, gpa, how, true)) return this.nested.hpa;
     this.recordNestedFault(gpa, how, true, true);
     return -1;
   }
@@ -337,7 +340,7 @@ export class Mmu {
       return OK;
     }
     const n = this.nested;
-    if (!n.translate(c, gpa, access)) {
+    if (!n.translate(c, gpa, access, false)) {
       this.recordNestedFault(gpa, access, false, user);
       return NESTED_FAULT;
     }

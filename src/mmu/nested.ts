@@ -52,6 +52,7 @@ export class NestedWalker {
   /** EPT: R, W and X found (bits 2:0). NPT: 0. */
   permissions = 0;
 
+  private onTable = false;
   private readonly entryAt = new Float64Array(5);
   private readonly entryLo = new Int32Array(5);
   private readonly addressReserved: number;
@@ -60,8 +61,9 @@ export class NestedWalker {
     this.addressReserved = reservedHigh(o.physicalAddressBits);
   }
 
-  /** @returns whether `gpa` can be accessed so; fields tell the rest. @param access READ, WRITE, FETCH or a combination */
-  translate(c: NestedContext, gpa: number, access: number): boolean {
+  /** @returns whether `gpa` can be accessed so; fields tell the rest. @param access READ, WRITE, FETCH or a combination @param onTable the address is that of a guest paging-structure entry */
+  translate(c: NestedContext, gpa: number, access: number, onTable: boolean): boolean {
+    this.onTable = onTable;
     this.misconfiguration = this.reserved = this.present = false;
     this.permissions = 0;
     if (c.format === 'ept') return this.ept(c, gpa, access);
@@ -206,6 +208,7 @@ export class NestedWalker {
   }
 
   private leaf(frame: number, gpa: number, shift: number): void {
+    if (!this.onTable) this.t.leafRead();
     const size = 2 ** shift;
     this.pageShift = shift;
     this.hpa = frame - (frame % size) + (gpa % size);

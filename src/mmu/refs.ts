@@ -17,6 +17,11 @@ export class TableMemory {
   /** Host-physical addresses that the translation read, in order; `refCount` of them count. The timing core charges each. */
   readonly refs = new Float64Array(MAX_REFS);
   refCount = 0;
+  /**
+   * 1 for references to entries that a paging-structure cache may hold: all but the one that maps the page itself and, under nested
+   * paging, the nested one that maps the page. SDM 3A §4.10.3 "Paging-Structure Caches".
+   */
+  readonly cacheable = new Uint8Array(MAX_REFS);
   /** Called after an entry was changed (accessed and dirty flags), so that code decoded from there is dropped. */
   onWrite: ((hpa: number) => void) | undefined;
 
@@ -27,7 +32,14 @@ export class TableMemory {
   }
 
   private note(hpa: number): void {
-    if (this.refCount < MAX_REFS) this.refs[this.refCount++] = hpa;
+    if (this.refCount === MAX_REFS) return;
+    this.cacheable[this.refCount] = 1;
+    this.refs[this.refCount++] = hpa;
+  }
+
+  /** The entry read last maps the page. */
+  leafRead(): void {
+    if (this.refCount > 0) this.cacheable[this.refCount - 1] = 0;
   }
 
   /** Reads 8 bytes. Where there is no memory all bits read as one, which every format rejects as reserved. */

@@ -28,6 +28,7 @@ const FIGURES = {
   'predictor.counters': ['entries', 1, 65536],
   'predictor.history': ['bits', 0, 16],
   'predictor.targets': ['entries', 1, 16384],
+  'predictor.returns': ['entries', 1, 64],
   'cache.line': ['bytes', 64, 64],
   'cache.l1i.size': ['bytes', 4096, 1 << 20],
   'cache.l1i.ways': ['ways', 1, 64],

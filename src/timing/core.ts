@@ -1,0 +1,218 @@
+/**
+ * The timing core of a machine: the modelled caches, TLBs and predictors of its vCPUs, and the prices of everything else.
+ *
+ * Cycle-mode code calls the emitted functions (`functions`, emit.ts); TypeScript parts call this class through the cpu's TimingPort.
+ * Invariants: deterministic; nothing here changes architectural state, except that a walk sets accessed flags as any walk does.
+ */
+
+import type { Instruction } from 'iced-x86';
+import type { TimingPort, TransitionParts } from '../cpu/ports.js';
+import type { LinearMemory } from '../mem/linear-memory.js';
+import type { PhysicalMemory } from '../mem/physical.js';
+import type { Mmu } from '../mmu/mmu.js';
+import { OK, READ, FETCH } from '../mmu/format.js';
+import { BlockCost } from './block-cost.js';
+import { ACCESS_FETCH, instantiateTiming, type TimingFunctions } from './emit.js';
+import { COUNTERS, CURRENT_BLOCK, F, counterOffset, layOut, type Counter, type Table, type TimingLayout } from './layout.js';
+import type { TimingProfile } from './profile.js';
+import { TransitionCost, type MinimalTransitions, type TransitionKind } from './transition.js';
+
+const LOCAL_APIC_PAGE = 0xfee0_0000;
+const LAST_TAG = 0xfff;
+
+/** What the core needs of a vCPU to walk its page tables when a modelled TLB misses. */
+export interface Walker {
+  readonly mmu: Mmu;
+  /** CPL 3? */
+  isUser(): boolean;
+}
+
+export class TimingCore implements TimingPort {
+  /** The emitted functions, to be imported by cycle-mode code. */
+  readonly functions: TimingFunctions;
+  readonly layout: TimingLayout;
+
+  private readonly blocks: BlockCost;
+  private readonly transitions: TransitionCost | null;
+  private readonly walkers: (Walker | undefined)[] = [];
+  /** Number of each address space (vCPU, tag, PCID) in TLB keys. */
+  private readonly spaces = new Map<number, number>();
+  private lastSpace = 0;
+  private current = 0;
+  private currentVcpu = 0;
+
+  /**
+   * @param cpus number of vCPUs
+   * @param minimal what the extension counts in its minimal transitions; null for a processor without one
+   */
+  constructor(
+    private readonly m: LinearMemory,
+    private readonly phys: PhysicalMemory,
+    readonly profile: TimingProfile,
+    private readonly cpus: number,
+    minimal: MinimalTransitions | null,
+  ) {
+    this.layout = layOut(profile, cpus);
+    this.blocks = new BlockCost(profile);
+    this.transitions = minimal === null ? null : new TransitionCost(profile, minimal);
+    m.u8.fill(0, CURRENT_BLOCK, this.layout.block(cpus));
+    // Two-bit counters begin at "weakly not taken".
+    for (let c = 0; c < cpus; c++) m.u8.fill(1, this.layout.block(c) + this.layout.counters, this.layout.block(c) + this.layout.counters + profile.figures['predictor.counters']);
+    this.functions = instantiateTiming(profile, this.layout, m.memory, (lo, hi, flags) => this.tlbMiss(lo, hi, flags));
+    this.select(0, 0, 0);
+  }
+
+  /** Says how to walk the tables of a vCPU. */
+  attach(vcpu: number, walker: Walker): void {
+    this.walkers[vcpu] = walker;
+  }
+
+  /** The vCPU and address space that run from now on: at every switch of vCPU, guest and host, or PCID. */
+  select(vcpu: number, tag: number, pcid: number): void {
+    const key = (vcpu * 0x10000 + tag) * 4096 + pcid;
+    let space = this.spaces.get(key);
+    if (space === undefined) {
+      if (this.lastSpace === LAST_TAG) this.forgetSpaces();
+      this.spaces.set(key, (space = ++this.lastSpace));
+    }
+    this.currentVcpu = vcpu;
+    this.current = this.layout.block(vcpu);
+    this.m.u32[CURRENT_BLOCK >>> 2] = this.current;
+    this.m.u32[(this.current + F.tag) >>> 2] = space;
+    this.m.u32[(this.current + F.tag + 4) >>> 2] = 0;
+  }
+
+  // ---- TimingPort
+
+  schedule(run: readonly Instruction[], costs: Uint16Array, hints: Uint8Array): void {
+    this.blocks.schedule(run, costs, hints);
+  }
+
+  staticCost(instruction: Instruction): number {
+    return this.blocks.single(instruction);
+  }
+
+  pageWalk(refs: ArrayLike<number>, count: number, cacheable: ArrayLike<number>): number {
+    let cycles = 0;
+    for (let i = 0; i < count; i++) {
+      const at = this.phys.address(refs[i]!);
+      if (at < 0) continue; // no memory answers: the access is the bus's time, which the fault that follows hides
+      cycles += cacheable[i] !== 0 && this.inWalkCache(at) ? this.profile.figures['tlb.walk_cache.latency'] : this.functions.walkRead(at);
+    }
+    return cycles;
+  }
+
+  transition(kind: TransitionKind, parts: TransitionParts): number {
+    if (this.transitions === null) throw new Error(`profile ${this.profile.name} has no virtualisation extension to price`);
+    return this.transitions.cost(kind, parts);
+  }
+
+  delivery(kind: 'interrupt' | 'exception' | 'software', privilegeChange: boolean): number {
+    const f = this.profile.figures;
+    return f[`delivery.${kind}`] + (privilegeChange ? f['delivery.privilege_change'] : 0);
+  }
+
+  device(kind: 'port-read' | 'port-write' | 'mmio-read' | 'mmio-write', address: number): number {
+    const f = this.profile.figures;
+    if (kind[0] === 'm' && address - (address % 4096) === LOCAL_APIC_PAGE) return f['device.local_apic'];
+    const ns = kind === 'port-read' ? f['device.port_read'] : kind === 'port-write' ? f['device.port_write'] : kind === 'mmio-read' ? f['device.mmio_read'] : f['device.mmio_write'];
+    return Math.round((ns * f['frequency_hz']) / 1e9);
+  }
+
+  string(bytes: number): number {
+    return Math.ceil((bytes * this.profile.costs.string_bytes_16) / 16);
+  }
+
+  data(address: number, linear: bigint, write: boolean): number {
+    return this.functions.data(address, linear, write ? 1 : 0);
+  }
+
+  flush(scope: 'page' | 'context' | 'all', tag: number, linear = 0n): void {
+    const { u32 } = this.m, l = this.layout;
+    const mine = new Set<number>();
+    for (const [key, space] of this.spaces) {
+      const k = Math.floor(key / 4096);
+      if (Math.floor(k / 0x10000) === this.currentVcpu && (scope === 'all' || k % 0x10000 === tag)) mine.add(space);
+    }
+    const lo = Number(linear & 0xffff_f000n) | 0, hi = Number((linear >> 32n) & 0xffffn);
+    for (const [t, pageMask] of [[l.itlb, 0xffff_f000 | 0], [l.dtlb, 0xffff_f000 | 0], [l.tlb2, 0xffff_f000 | 0], [l.large, 0xffe0_0000 | 0]] as const) {
+      const at = (this.current + t.at) >>> 2;
+      for (let w = at; w < at + 2 * t.sets * t.ways; w += 2) {
+        if (!mine.has(u32[w]! & LAST_TAG)) continue;
+        if (scope === 'page' && (((u32[w]! ^ lo) & pageMask) !== 0 || u32[w + 1] !== hi)) continue;
+        u32[w] = u32[w + 1] = 0;
+      }
+    }
+    this.clear(l.walkCache);
+  }
+
+  /** Events of a vCPU so far. */
+  counters(vcpu: number): Record<Counter, number> {
+    const out = {} as Record<Counter, number>;
+    for (const c of COUNTERS) out[c] = Number(this.m.u64[(this.layout.block(vcpu) + counterOffset(c)) >>> 3]!);
+    return out;
+  }
+
+  // ---- modelled TLB and walk cache
+
+  /** No TLB has the page: walks, enters it, and returns what the walk took. */
+  private tlbMiss(linLo: number, linHi: number, flags: number): number {
+    const walker = this.walkers[this.currentVcpu];
+    if (walker === undefined) return 0;
+    const { mmu } = walker, fetch = (flags & ACCESS_FETCH) !== 0;
+    const status = mmu.translate(linHi, linLo, fetch ? FETCH : READ, walker.isUser());
+    const t = mmu.tables, cycles = this.pageWalk(t.refs, t.refCount, t.cacheable);
+    this.count('walks', 1);
+    this.count('walkCycles', cycles);
+    if (status === OK) this.enter(linLo, linHi, mmu.tlbPageShift, fetch);
+    return cycles;
+  }
+
+  private enter(linLo: number, linHi: number, pageShift: number, fetch: boolean): void {
+    const l = this.layout;
+    if (pageShift >= 21) return this.insert(l.large, linLo, linHi, 21);
+    this.insert(fetch ? l.itlb : l.dtlb, linLo, linHi, 12);
+    this.insert(l.tlb2, linLo, linHi, 12);
+  }
+
+  private insert(t: Table, linLo: number, linHi: number, shift: number): void {
+    const { u32 } = this.m;
+    const page = shift === 12 ? linLo >>> 12 : linLo >>> 21; // sets are few: bits above 31 never choose one
+    const first = (this.current + t.at + (page & (t.sets - 1)) * t.ways * 8) >>> 2;
+    u32.copyWithin(first + 2, first, first + 2 * (t.ways - 1));
+    u32[first] = (linLo & (shift === 12 ? 0xffff_f000 : 0xffe0_0000)) | (u32[(this.current + F.tag) >>> 2]! & LAST_TAG);
+    u32[first + 1] = linHi & 0xffff;
+  }
+
+  /** Looks an entry up in the walk cache, entering it when it is not there. */
+  private inWalkCache(address: number): boolean {
+    const { u32 } = this.m, t = this.layout.walkCache, first = (this.current + t.at) >>> 2;
+    let at = first;
+    const last = first + t.ways - 1;
+    while (at < last && u32[at] !== address) at++;
+    const found = u32[at] === address;
+    u32.copyWithin(first + 1, first, at);
+    u32[first] = address;
+    return found;
+  }
+
+  private clear(t: Table): void {
+    const at = (this.current + t.at) >>> 2;
+    this.m.u32.fill(0, at, at + t.sets * t.ways);
+  }
+
+  /** All numbers are used up: empties every TLB and begins anew. */
+  private forgetSpaces(): void {
+    const l = this.layout;
+    for (let v = 0; v < this.cpus; v++)
+      for (const t of [l.itlb, l.dtlb, l.tlb2, l.large]) this.m.u8.fill(0, l.block(v) + t.at, l.block(v) + t.at + 8 * t.sets * t.ways);
+    this.spaces.clear();
+    this.lastSpace = 0;
+  }
+
+  private count(c: Counter, by: number): void {
+    const at = (this.current + counterOffset(c)) >>> 2, sum = this.m.u32[at]! + by;
+    this.m.u32[at] = sum;
+    if (sum >= 0x1_0000_0000) this.m.u32[at + 1]!++;
+  }
+}
