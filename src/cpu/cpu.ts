@@ -63,8 +63,8 @@ export interface Cpu {
 
   /** To be called after any change of CR0, CR3, CR4, EFER, CPL, CS or guest/host: recomputes mode, software TLB in use, fast segment limits. */
   modeChanged(): void;
-  /** Drops software translations: one page, everything of the current tag, or all tags. */
-  flushTlb(scope: 'page' | 'context' | 'all', linear?: bigint): void;
+  /** Drops software translations: one page, the current tag's without global pages, everything of the current tag, or all tags. */
+  flushTlb(scope: 'page' | 'local' | 'context' | 'all', linear?: bigint): void;
   /** Drops software translations of another tag (INVVPID, INVLPGA, INVEPT, ASID flush). */
   flushTag(tag: number, linear?: bigint): void;
   /** Tag of the address space in use: 0 = host, else VPID or ASID (or a tag of its own when the extension has none). */

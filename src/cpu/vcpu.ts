@@ -224,7 +224,7 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     if (gif && this.nmiPending && s.get32(S.activity) !== ACTIVITY.waitForSipi) {
       const verdict = this.inGuest ? virt!.pendingEvent(this, 'nmi', 2) : 'deliver';
       if (verdict === 'exit') {
-        this.nmiPending = false;
+        this.nmiPending = virt!.interceptedEventsStayPending === true;
         return true;
       }
       if (verdict === 'deliver' && s.get32(S.nmiBlocked) === 0 && shadow === 0) {
@@ -237,7 +237,7 @@ export class Vcpu implements Cpu, EmittedCodeHost {
       if (this.inGuest) {
         const verdict = virt!.pendingEvent(this, 'external', -1);
         if (verdict === 'exit') return true;
-        if (verdict === 'deliver' && this.interruptible(shadow)) return this.deliver(this.platform.acknowledgeInterrupt(this), EVENT_TYPE.external);
+        if (verdict === 'deliver') return this.deliver(this.platform.acknowledgeInterrupt(this), EVENT_TYPE.external);
       } else if (this.interruptible(shadow)) return this.deliver(this.platform.acknowledgeInterrupt(this), EVENT_TYPE.external);
     }
     return this.inGuest && virt!.pendingEvent(this, 'none', -1) === 'exit';
@@ -258,7 +258,7 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     if (this.initPending) {
       if (this.inGuest) {
         const verdict = virt!.pendingEvent(this, 'init', -1);
-        if (verdict === 'exit') this.initPending = false;
+        if (verdict === 'exit') this.initPending = virt!.interceptedEventsStayPending === true;
         if (verdict !== 'deliver') return verdict === 'exit';
       }
       this.initPending = false;
@@ -320,6 +320,7 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     if (record === 0) return;
     m.u32[S.shadowArmed >>> 2] = 0;
     const stepped = (this.s.get32(S.rflagsRest) & TF) !== 0;
+    const guest = m.u32[S.guest >>> 2]!;
     m.u8.copyWithin(STEP_RECORD, record, record + RECORD_BYTES);
     if ((m.u8[record + R.flags]! & RF_SAME_PAGE) !== 0) {
       // The copy must not link itself: records link to targets in their own page.
@@ -330,8 +331,8 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     if (m.u16[(STEP_RECORD + R.cost) >>> 1] === 0) m.u16[(STEP_RECORD + R.cost) >>> 1] = 1;
     this.stopAfter(m.u16[(record + R.off) >>> 1]! + m.u8[record + R.len]!);
     this.enterOne();
-    // A fault or VM exit is not the end of an instruction.
-    if (m.u32[S.pending >>> 2] !== 0) return;
+    // A fault or VM exit is not the end of an instruction, and a VM entry belongs to the other side's flags.
+    if (m.u32[S.pending >>> 2] !== 0 || m.u32[S.guest >>> 2] !== guest) return;
     afterInstruction(this, stepped);
     if (m.u32[S.shadowArmed >>> 2] === 0) m.u32[S.interruptShadow >>> 2] = 0;
   }
@@ -551,11 +552,11 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     refreshAllFastLimits(s);
   }
 
-  flushTlb(scope: 'page' | 'context' | 'all', linear = 0n): void {
+  flushTlb(scope: 'page' | 'local' | 'context' | 'all', linear = 0n): void {
     const { tlb } = this.engine;
     if (scope === 'page') tlb.flushPage(this.id, this.addressSpaceTag, Number((linear >> 32n) & 0xffff_ffffn), Number(linear & 0xffff_ffffn));
-    else if (scope === 'context') tlb.flushContext(this.id, this.addressSpaceTag, -1, true);
-    else tlb.flushContext(this.id, this.addressSpaceTag, -1, false);
+    else if (scope === 'all') tlb.flushAll(this.id);
+    else tlb.flushContext(this.id, this.addressSpaceTag, -1, scope === 'local');
   }
   flushTag(tag: number, linear?: bigint): void {
     const { tlb } = this.engine;

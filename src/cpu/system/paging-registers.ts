@@ -48,7 +48,7 @@ export function loadCr3(cpu: Cpu, value: bigint): boolean {
     if (usesPdptes(cpu, s.cr0, s.cr4) && !loadPdptes(cpu, value)) return false;
   }
   s.set64(S.cr3, value);
-  if (flush) cpu.flushTlb('context');
+  if (flush) cpu.flushTlb('local');
   cpu.modeChanged();
   return true;
 }
