@@ -89,6 +89,7 @@ const FIELDS = {
   fds: 4,
   st: [16, 8], // physical x87 registers, 80 bits used; MMX aliases the low 64
   xmm: [16, 32],
+  msr: [8, 96], // MSRs that only RDMSR and WRMSR look at: slots in system/msr-store.ts
 } as const;
 
 type FieldName = keyof typeof FIELDS;

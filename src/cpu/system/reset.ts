@@ -9,6 +9,7 @@ import { ACTIVITY, CR0_CD, CR0_ET, CR0_NW, CS, DS, ES, FS, GS, LDTR, RDX, S, SS,
 import { STATE_BYTES } from '../state.js';
 import { STATE_BASE } from '../../mem/layout.js';
 import { DR6_FIXED, DR7_FIXED } from './debug.js';
+import { resetCoreMsrs } from './msrs.js';
 import { setSegment } from './segments.js';
 
 const ATTR_DATA = 0x93, ATTR_LDT = 0x82, ATTR_TSS = 0x8b;
@@ -56,6 +57,7 @@ export function resetState(cpu: Cpu, bootProcessor = true): void {
   s.set64(S.cr0, BigInt((CR0_CD | CR0_NW | CR0_ET) >>> 0));
   s.set64(S.xcr0, 1n);
   s.set64(S.pat, PAT_DEFAULT);
+  resetCoreMsrs(cpu);
   s.set32(S.mxcsr, 0x1f80);
   s.set32(S.fcw, 0x0040);
   s.set32(S.ftw, 0x5555);
