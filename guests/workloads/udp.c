@@ -11,7 +11,7 @@ enum {
   ETHERTYPE_IPV4 = 0x0800, ETHERTYPE_ARP = 0x0806,
   ARP_REQUEST = 1, ARP_REPLY = 2, ARP_ETHERNET = 1,
   IP_UDP = 17, IP_TTL = 64, IP_DONT_FRAGMENT = 0x4000,
-  ARP_TRIES = 10, ARP_WAIT_US = 20000,
+  ARP_TRIES = 100, ARP_WAIT_US = 20000, // two seconds: some cards receive nothing for a second after they are enabled
 };
 
 struct ethernet {

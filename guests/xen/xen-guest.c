@@ -11,6 +11,7 @@
 #include <xen/cpuid.h>
 #include <xen/hvm/params.h>
 #include <xen/memory.h>
+#include <xen/physdev.h>
 
 static char shared_info_page[PAGE_SIZE] ALIGNED(4096); // its frame is replaced by the hypervisor's page
 static const struct start_info *start_info;
@@ -92,7 +93,11 @@ pv_init(void)
       hypercall_console_io(CONSOLEIO_write, 30, "shared_info cannot be mapped\r\n");
   xen_rings.store = page_of_frame(start_info->store_mfn);
   xen_rings.store_port = start_info->store_evtchn;
-  if(!xen_is_initial_domain()){
+  if(xen_is_initial_domain()){
+    // Port access: Xen allows it to this domain, but a kernel must also ask for the privilege level.
+    struct physdev_set_iopl iopl = { 1 };
+    hypercall_physdev_op(PHYSDEVOP_set_iopl, &iopl);
+  } else {
     xen_rings.console = page_of_frame(start_info->console.domU.mfn);
     xen_rings.console_port = start_info->console.domU.evtchn;
   }
