@@ -48,8 +48,13 @@ insn('CMPXCHG', {
     const accumulator = s.reg(RAX, width);
     const difference = s.sub(accumulator, old);
     const equal = s.eq(accumulator, old);
-    dst.write(s.select(equal, y, old)); // written in both cases, as the manual says
-    s.if(equal, () => {}, () => s.setReg(RAX, old));
+    if (dst.isMemory) {
+      dst.write(s.select(equal, y, old)); // written in both cases, as the manual says
+      s.if(equal, () => {}, () => s.setReg(RAX, old));
+    } else {
+      // Of the registers just one is written, so the other keeps its upper half.
+      s.if(equal, () => dst.write(y), () => s.setReg(RAX, old));
+    }
     s.setArithmeticFlags(difference, subBorrows(s, accumulator, old, difference));
   },
 });

@@ -4,8 +4,8 @@
  * SDM 2 "SAL/SAR/SHL/SHR", "RCL/RCR/ROL/ROR", "SHLD", "SHRD"; APM 3, under those names. The count is taken modulo 32 (64 for
  * 64-bit operands); a masked count of 0 changes no flag. Where the manuals leave flags undefined: OF follows the rule for
  * single-bit counts at every count, AF is cleared by shifts, CF after a shift by more than the width is the bit that an
- * operand extended to 32 bits would give; SHLD and SHRD of 16 bits by more than 16 take further bits from the first
- * operand again, as processors do.
+ * operand extended to 32 bits would give; 16-bit SHLD and SHRD by more than 16, whose results are undefined, too, go on
+ * with the second operand again, as the processor does that test/vectors was recorded on.
  *
  * Shifts hand their flags over as carries (see carries.ts): CF at the top, CF ^ OF below it.
  */
@@ -135,10 +135,9 @@ const rotateThroughCarry = (left: boolean): Body => (s, dst, src) => {
 insn('RCL', { forms: allForms(Mnemonic.Rcl), body: rotateThroughCarry(true) });
 insn('RCR', { forms: allForms(Mnemonic.Rcr), body: rotateThroughCarry(false) });
 
-/** 16-bit operands in a row of three, so that counts up to 31 find their bits: first, second, first. */
-function row(s: Builder, x: Val, y: Val): Val {
-  const [x64, y64] = [s.zext(x, 64), s.zext(y, 64)];
-  return s.or(s.or(s.shl(x64, 32), s.shl(y64, 16)), x64);
+/** Three 16-bit values in a row, so that counts up to 31 find their bits. */
+function row(s: Builder, high: Val, middle: Val, low: Val): Val {
+  return s.or(s.or(s.shl(s.zext(high, 64), 32), s.shl(s.zext(middle, 64), 16)), s.zext(low, 64));
 }
 
 const shld: Body = (s, dst, src, count) => {
@@ -148,7 +147,7 @@ const shld: Body = (s, dst, src, count) => {
   const n = readCount(s, count, width);
   const shifted = (by: Count): Val =>
     width === 16
-      ? s.trunc(s.shr(s.shl(row(s, x, y), by), 32), 16)
+      ? s.trunc(s.shr(s.shl(row(s, x, y, y), by), 32), 16)
       : s.or(s.shl(x, by), s.shr(s.shr(y, 1), countFrom(s, width - 1, by, width)));
   const result = shifted(n);
   dst.write(result);
@@ -160,7 +159,7 @@ const shrd: Body = (s, dst, src, count) => {
   const y = src.read();
   const width = x.width;
   const n = readCount(s, count, width);
-  const source = width === 16 ? row(s, x, y) : x;
+  const source = width === 16 ? row(s, y, y, x) : x;
   const result =
     width === 16
       ? s.trunc(s.shr(source, n), 16)
