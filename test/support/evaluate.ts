@@ -6,14 +6,14 @@
  * Memory is flat RAM from address 0, without paging.
  */
 
-import { Decoder, Instruction, OpCodeOperandKind, OpKind, Register, RegisterExt } from 'iced-x86';
+import { Decoder, DecoderOptions, Instruction, OpCodeOperandKind, OpKind, Register, RegisterExt } from 'iced-x86';
 import type { Builder, ConditionCode, FlagName, Operand, Val, Variable, Width } from '../../src/cpu/builder.js';
 import type { Cpu } from '../../src/cpu/cpu.js';
 import { GUEST_EVENT } from '../../src/cpu/events.js';
 import { insnFor, LEAVE, NEXT, opCodeInfo, type InsnHelper } from '../../src/cpu/insn.js';
 import type { InsnView } from '../../src/cpu/insn-view.js';
 import { formOf } from '../../src/cpu/engine/forms.js';
-import { AF, CF, CpuState, gprAddress, MODE, OF, PF, RSP, S, SF, STATUS_FLAGS, ZF } from '../../src/cpu/state.js';
+import { AF, CF, CpuState, MODE, OF, PF, RSP, S, SF, ZF } from '../../src/cpu/state.js';
 import { LinearMemory } from '../../src/mem/linear-memory.js';
 import { RAM_BASE, TLB_POOL_BASE, TLB_POOL_SIZE } from '../../src/mem/layout.js';
 import { TLB_ENTRY_BYTES } from '../../src/mmu/tlb.js';
@@ -65,7 +65,7 @@ export class Evaluator {
       s.set32(seg + 20, 0xffff_ffff);
       s.set32(seg + 24, 0xffff_ffff);
     }
-    if ('stackMask' in S) s.set32((S as unknown as { stackMask: number }).stackMask, 0xffff_ffff);
+    s.set32(S.stackMask, 0xffff_ffff);
   }
 
   read(address: bigint, size: number): bigint {
@@ -81,7 +81,7 @@ export class Evaluator {
   run(code: Uint8Array, at: number): void {
     this.fault = -1;
     this.again = false;
-    const decoder = new Decoder(this.bits, code);
+    const decoder = new Decoder(this.bits, code, DecoderOptions.None);
     decoder.ip = BigInt(at);
     const i = decoder.decode();
     const spec = insnFor(i.code);
@@ -460,5 +460,3 @@ function viewOf(e: Evaluator, i: Instruction, operands: readonly EvaluatedOperan
     width: (n) => operands[n]!.width,
   };
 }
-void gprAddress;
-void STATUS_FLAGS;

@@ -70,6 +70,7 @@ function kindOf(kind: number, first: Width, memoryWidth: Width): OperandKind {
       return { kind: 'imm', width: 64, second: false };
     case K.mem:
     case K.mem_offs:
+    case K.seg_rBX_al: // XLAT: iced decodes it as a memory operand
       return { kind: 'mem', width: memoryWidth };
     case K.seg_reg:
       return { kind: 'reg', width: 16 };
