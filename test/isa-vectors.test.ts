@@ -37,7 +37,8 @@ function evaluating(constants: boolean, cached: boolean): Machine {
   };
 }
 
-const HLT = 0xf4;
+/** HLT, then a jump to itself, so that nothing behind it is decoded. */
+const END = [0xf4, 0xeb, 0xfe];
 
 /** The vCPU itself; each encoding is followed by HLT, and so is the place that branches go to. */
 function engine(): Machine {
@@ -47,8 +48,8 @@ function engine(): Machine {
     run(c, before) {
       const { s } = t.vcpu;
       if (c.code !== last) {
-        t.phys.write(CODE, Uint8Array.of(...c.code, HLT));
-        t.phys.write(TAKEN, Uint8Array.of(HLT));
+        t.phys.write(CODE, Uint8Array.of(...c.code, ...END));
+        t.phys.write(TAKEN, Uint8Array.from(END));
         last = c.code;
       }
       t.phys.write(DATA, before.data);
