@@ -94,9 +94,9 @@ e1000_transmit(struct net_device *device, const void *frame, size_t bytes, bool 
 }
 
 static void
-e1000_want_completions(struct net_device *device, bool on)
+e1000_notify_at(struct net_device *device, unsigned remaining)
 {
-  wr(device->driver, on ? IMS : IMC, INT_TXDW);
+  wr(device->driver, remaining == (unsigned)NOTIFY_NEVER ? IMC : IMS, INT_TXDW);
 }
 
 static void
@@ -213,7 +213,7 @@ e1000_init(void)
   e->device.name = "e1000";
   e->device.transmit = e1000_transmit;
   e->device.in_flight = e1000_in_flight;
-  e->device.want_completions = e1000_want_completions;
+  e->device.notify_at = e1000_notify_at;
   e->device.promiscuous = e1000_promiscuous;
   e->device.queue_size = TX_RING - 1;
   e->device.driver = e;

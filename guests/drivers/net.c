@@ -12,16 +12,17 @@ net_transmit(struct net_device *device, const void *frame, size_t bytes, bool mo
   interrupts_restore(enabled);
   if(queued)
     return;
-  device->want_completions(device, true);
-  wait_until(device->in_flight(device) <= device->queue_size / 2); // half, so that not every frame waits for its predecessor
-  device->want_completions(device, false);
+  // Until half is free, so that not every frame waits for its predecessor.
+  device->notify_at(device, device->queue_size / 2);
+  wait_until(device->in_flight(device) <= device->queue_size / 2);
+  device->notify_at(device, NOTIFY_NEVER);
   wait_until(device->transmit(device, frame, bytes, more));
 }
 
 void
 net_drain(struct net_device *device)
 {
-  device->want_completions(device, true);
+  device->notify_at(device, 0);
   wait_until(device->in_flight(device) == 0);
-  device->want_completions(device, false);
+  device->notify_at(device, NOTIFY_NEVER);
 }

@@ -3,6 +3,7 @@
 
 #include "lib/types.h"
 
+enum { NOTIFY_NEVER = -1 };
 enum { MAC_BYTES = 6, FRAME_MIN = 60, FRAME_MAX = 1514 }; // without the frame check sequence
 
 struct net_device {
@@ -17,8 +18,9 @@ struct net_device {
   bool (*transmit)(struct net_device *device, const void *frame, size_t bytes, bool more);
   // Frames queued and not yet sent (as far as completion has been reported).
   unsigned (*in_flight)(struct net_device *device);
-  // Whether completions interrupt. Off unless somebody waits.
-  void (*want_completions)(struct net_device *device, bool on);
+  // Asks for an interrupt once at most `remaining` frames are in flight (more interrupts may come); NOTIFY_NEVER: for none.
+  // Off unless somebody waits.
+  void (*notify_at)(struct net_device *device, unsigned remaining);
   // Receive frames for every address (a bridge's device). NULL where the driver has no such filter.
   void (*promiscuous)(struct net_device *device, bool on);
   unsigned queue_size;
