@@ -1,0 +1,252 @@
+/**
+ * The VMX instructions.
+ *
+ * SDM 3C chapter 31 "VMX Instruction Reference": §31.2 "Conventions" (VMsucceed, VMfailInvalid, VMfailValid), §31.3 "VMX
+ * Instructions", §31.4 "VM Instruction Error Numbers"; the order of checks is that of each instruction's operation section.
+ *
+ * Invariant: on a processor without VT-x (no Vmx behind `cpu.virt`) every one of them is #UD.
+ */
+
+import { Mnemonic } from 'iced-x86';
+import type { Cpu } from '../cpu/cpu.js';
+import { GP, UD } from '../cpu/events.js';
+import { type HelperResult, type InsnHelper, LEAVE, NEXT, allForms, helper, insn } from '../cpu/insn.js';
+import type { InsnView } from '../cpu/insn-view.js';
+import type { InterceptOp } from '../cpu/ports.js';
+import { CF, CR0_PE, CR4_VMXE, S, STATUS_FLAGS, VM, ZF } from '../cpu/state.js';
+import { ERROR } from './controls.js';
+import { vmEntry } from './entry.js';
+import { canonical } from './entry-checks.js';
+import { F, type Field, LAUNCH_OFFSET, REVISION_OFFSET, fieldOf } from './fields.js';
+import { VmxPort } from './intercepts.js';
+import { NO_VMCS, type Vmx } from './vmx.js';
+
+const FEATURE_CONTROL_LOCK = 1, FEATURE_CONTROL_VMX_OUTSIDE_SMX = 4;
+const SHADOW_BY_MOV_SS = 2;
+
+function setStatus(cpu: Cpu, bits: number): void {
+  cpu.s.rflags = (cpu.s.rflags & ~STATUS_FLAGS) | bits;
+}
+function succeed(cpu: Cpu): HelperResult {
+  setStatus(cpu, 0);
+  return NEXT;
+}
+function failInvalid(cpu: Cpu): HelperResult {
+  setStatus(cpu, CF);
+  return NEXT;
+}
+/** VMfail: with a current VMCS, ZF and the VM-instruction error field; without, VMfailInvalid. */
+function fail(x: Vmx, cpu: Cpu, error: number): HelperResult {
+  if (x.currentPointer === NO_VMCS) return failInvalid(cpu);
+  setStatus(cpu, ZF);
+  x.set32(F.VM_INSTRUCTION_ERROR, error);
+  return NEXT;
+}
+
+/** Modes in which VMX instructions do not exist: real, virtual-8086, compatibility. */
+function unavailableMode(cpu: Cpu): boolean {
+  const { s } = cpu;
+  return (s.cr0 & CR0_PE) === 0 || (!s.longMode && (s.get32(S.rflagsRest) & VM) !== 0) || (s.longMode && !s.mode64);
+}
+
+type Body = (x: VmxPort, cpu: Cpu, i: InsnView) => HelperResult;
+
+/** The common beginning: #UD, VM exit, #GP. `exists`: the capability that the instruction needs. */
+const vmxInstruction =
+  (op: InterceptOp, body: Body, exists: (x: Vmx) => boolean = () => true): InsnHelper =>
+  (cpu, i) => {
+    const x = cpu.virt;
+    if (!(x instanceof VmxPort) || !x.on || !exists(x) || unavailableMode(cpu)) return cpu.raise(UD);
+    if (cpu.inGuest) {
+      x.instruction(cpu, op);
+      return LEAVE;
+    }
+    if (cpu.s.cpl !== 0) return cpu.raise(GP, 0);
+    return body(x, cpu, i);
+  };
+
+/** A 64-bit memory operand that names a region: its physical address, or NO_VMCS when it is not one. */
+function regionPointer(cpu: Cpu, i: InsnView): number {
+  const v = i.read(0);
+  return (v & 0xfffn) !== 0n || v >> BigInt(cpu.physicalAddressBits) !== 0n ? NO_VMCS : Number(v);
+}
+
+/** Bits 31:0 of a region: revision identifier and, in bit 31, the shadow-VMCS indicator. */
+const revisionAt = (cpu: Cpu, hpa: number): number => Number(cpu.readPhys(hpa + REVISION_OFFSET, 4));
+
+const vmxon: InsnHelper = (cpu, i) => {
+  const x = cpu.virt;
+  if (!(x instanceof VmxPort) || unavailableMode(cpu) || (cpu.s.cr4 & CR4_VMXE) === 0) return cpu.raise(UD);
+  if (x.on) {
+    if (cpu.inGuest) {
+      x.instruction(cpu, 'VMXON');
+      return LEAVE;
+    }
+    if (cpu.s.cpl !== 0) return cpu.raise(GP, 0);
+    return fail(x, cpu, ERROR.vmxonInRoot);
+  }
+  const enabled = FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX_OUTSIDE_SMX;
+  if (cpu.s.cpl !== 0 || (~cpu.s.cr0 & x.caps.cr0Fixed1s(false)) !== 0 || !x.cr4Ok(cpu, cpu.s.cr4) || (x.featureControl & enabled) !== enabled) return cpu.raise(GP, 0);
+  const pointer = regionPointer(cpu, i);
+  if (pointer === NO_VMCS || revisionAt(cpu, pointer) !== x.caps.revision) return failInvalid(cpu);
+  x.vmxonPointer = pointer;
+  x.currentPointer = NO_VMCS;
+  x.on = true;
+  return succeed(cpu);
+};
+
+const vmxoff: Body = (x, cpu) => {
+  x.on = false;
+  x.vmxonPointer = x.currentPointer = NO_VMCS;
+  setStatus(cpu, 0);
+  return cpu.finish();
+};
+
+const vmclear: Body = (x, cpu, i) => {
+  const pointer = regionPointer(cpu, i);
+  if (pointer === NO_VMCS) return fail(x, cpu, ERROR.vmclearAddress);
+  if (pointer === x.vmxonPointer) return fail(x, cpu, ERROR.vmclearVmxon);
+  // The fields are in memory already; what is left is the launch state.
+  cpu.writePhys(pointer + LAUNCH_OFFSET, 4, 0n);
+  if (pointer === x.currentPointer) x.currentPointer = NO_VMCS;
+  return succeed(cpu);
+};
+
+const vmptrld: Body = (x, cpu, i) => {
+  const pointer = regionPointer(cpu, i);
+  if (pointer === NO_VMCS) return fail(x, cpu, ERROR.vmptrldAddress);
+  if (pointer === x.vmxonPointer) return fail(x, cpu, ERROR.vmptrldVmxon);
+  const at = cpu.phys.address(pointer);
+  // VMCS shadowing is not offered, so a set shadow indicator is a wrong identifier. Devices hold no VMCS.
+  if (at < 0 || revisionAt(cpu, pointer) !== x.caps.revision) return fail(x, cpu, ERROR.vmptrldRevision);
+  x.load(pointer, at);
+  return succeed(cpu);
+};
+
+const vmptrst: Body = (x, cpu, i) => {
+  i.write(0, x.currentPointer === NO_VMCS ? 0xffff_ffff_ffff_ffffn : BigInt(x.currentPointer));
+  return succeed(cpu);
+};
+
+/** The field that a register operand names, if this processor has it. Encodings have 15 bits. */
+function namedField(x: Vmx, encoding: bigint): Field | undefined {
+  if (encoding > 0x7fffn) return undefined;
+  const f = fieldOf(Number(encoding));
+  return f !== undefined && x.caps.hasAll(f.needs) ? f : undefined;
+}
+
+const vmread: Body = (x, cpu, i) => {
+  if (x.currentPointer === NO_VMCS) return failInvalid(cpu);
+  const encoding = i.read(1);
+  const f = namedField(x, encoding);
+  if (f === undefined) return fail(x, cpu, ERROR.unsupportedField);
+  const full = x.get(f.offset);
+  // Outside 64-bit mode the destination is 32 bits wide and takes the low half of wider fields.
+  const value = (encoding & 1n) !== 0n ? full >> 32n : full;
+  i.write(0, BigInt.asUintN(i.width(0), value));
+  return succeed(cpu);
+};
+
+const WIDTH_BITS = { 16: 16, 32: 32, 64: 64, natural: 64 } as const;
+
+const vmwrite: Body = (x, cpu, i) => {
+  if (x.currentPointer === NO_VMCS) return failInvalid(cpu);
+  const source = i.read(1);
+  const encoding = i.read(0);
+  const f = namedField(x, encoding);
+  if (f === undefined) return fail(x, cpu, ERROR.unsupportedField);
+  if (f.type === 'read-only' && !x.caps.has('vmwrite-any-field')) return fail(x, cpu, ERROR.readOnlyField);
+  const value =
+    (encoding & 1n) !== 0n ? (x.get(f.offset) & 0xffff_ffffn) | (BigInt.asUintN(32, source) << 32n) : BigInt.asUintN(WIDTH_BITS[f.width], source);
+  x.set(f.offset, value);
+  x.dirty |= f.group;
+  return succeed(cpu);
+};
+
+const enter =
+  (launch: boolean): Body =>
+  (x, cpu) => {
+    if (x.currentPointer === NO_VMCS) return failInvalid(cpu);
+    if (cpu.s.get32(S.interruptShadow) === SHADOW_BY_MOV_SS) return fail(x, cpu, ERROR.entryMovSsBlocking);
+    if (launch && x.launched) return fail(x, cpu, ERROR.vmlaunchNotClear);
+    if (!launch && !x.launched) return fail(x, cpu, ERROR.vmresumeNotLaunched);
+    const error = vmEntry(x, cpu, launch);
+    return error !== 0 ? fail(x, cpu, error) : LEAVE;
+  };
+
+/** VMCALL exits from any privilege level and mode of a guest; in VMX root operation there is no dual-monitor treatment to call. */
+const vmcall: InsnHelper = (cpu) => {
+  const x = cpu.virt;
+  if (!(x instanceof VmxPort) || !x.on) return cpu.raise(UD);
+  if (cpu.inGuest) {
+    x.instruction(cpu, 'VMCALL');
+    return LEAVE;
+  }
+  if (unavailableMode(cpu)) return cpu.raise(UD);
+  if (cpu.s.cpl !== 0) return cpu.raise(GP, 0);
+  return fail(x, cpu, ERROR.vmcallInRoot);
+};
+
+/** Reads the 128-bit descriptor of INVEPT and INVVPID. */
+function descriptor(cpu: Cpu, i: InsnView): { low: bigint; high: bigint } {
+  const ea = i.ea();
+  const mask = (1n << BigInt(i.addressWidth)) - 1n;
+  return { low: cpu.readSegment(i.segment, ea, 8), high: cpu.readSegment(i.segment, (ea + 8n) & mask, 8) };
+}
+
+const invept: Body = (x, cpu, i) => {
+  const type = i.read(0);
+  if (type !== 1n && type !== 2n) return fail(x, cpu, ERROR.invalidOperand);
+  const { low } = descriptor(cpu, i);
+  if (type === 1n) {
+    if (!eptpOk(x, cpu, low)) return fail(x, cpu, ERROR.invalidOperand);
+    const root = Number(low & ~0xfffn);
+    x.flushTags(cpu, (_vpid, r) => r === root);
+  } else x.flushTags(cpu, (_vpid, r) => r !== NO_VMCS);
+  cpu.timing?.flush('all', cpu.addressSpaceTag);
+  return succeed(cpu);
+};
+
+/** Would VM entry accept this EPT pointer? */
+function eptpOk(x: Vmx, cpu: Cpu, eptp: bigint): boolean {
+  const type = eptp & 7n;
+  const reserved = (eptp & 0xf80n) !== 0n || eptp >> BigInt(cpu.physicalAddressBits) !== 0n;
+  return (type === 0n || type === 6n) && ((eptp >> 3n) & 7n) === 3n && !reserved && ((eptp & 0x40n) === 0n || x.caps.has('ept-accessed-dirty'));
+}
+
+const INVVPID = { address: 0n, single: 1n, all: 2n, singleKeepGlobals: 3n } as const;
+
+const invvpid: Body = (x, cpu, i) => {
+  const type = i.read(0);
+  if (type > 3n) return fail(x, cpu, ERROR.invalidOperand);
+  const { low, high } = descriptor(cpu, i);
+  const vpid = Number(low & 0xffffn);
+  if (low >> 16n !== 0n) return fail(x, cpu, ERROR.invalidOperand);
+  if (type !== INVVPID.all && vpid === 0) return fail(x, cpu, ERROR.invalidOperand);
+  if (type === INVVPID.address && !canonical(high)) return fail(x, cpu, ERROR.invalidOperand);
+  if (type === INVVPID.all) x.flushTags(cpu, (v) => v !== 0);
+  // Global translations may be dropped too: retaining them is a permission, not a promise.
+  else x.flushTags(cpu, (v) => v === vpid, type === INVVPID.address ? high : undefined);
+  cpu.timing?.flush(type === INVVPID.address ? 'page' : type === INVVPID.all ? 'all' : 'context', cpu.addressSpaceTag, high);
+  return succeed(cpu);
+};
+
+const define = (name: InterceptOp, mnemonic: Mnemonic, fn: InsnHelper): void => {
+  insn(name, { forms: allForms(mnemonic), body: helper(fn), endsBlock: true, exits: { vmx: { reason: name, when: 'always' } } });
+};
+
+define('VMXON', Mnemonic.Vmxon, vmxon);
+define('VMXOFF', Mnemonic.Vmxoff, vmxInstruction('VMXOFF', vmxoff));
+define('VMCLEAR', Mnemonic.Vmclear, vmxInstruction('VMCLEAR', vmclear));
+define('VMPTRLD', Mnemonic.Vmptrld, vmxInstruction('VMPTRLD', vmptrld));
+define('VMPTRST', Mnemonic.Vmptrst, vmxInstruction('VMPTRST', vmptrst));
+define('VMREAD', Mnemonic.Vmread, vmxInstruction('VMREAD', vmread));
+define('VMWRITE', Mnemonic.Vmwrite, vmxInstruction('VMWRITE', vmwrite));
+define('VMLAUNCH', Mnemonic.Vmlaunch, vmxInstruction('VMLAUNCH', enter(true)));
+define('VMRESUME', Mnemonic.Vmresume, vmxInstruction('VMRESUME', enter(false)));
+define('VMCALL', Mnemonic.Vmcall, vmcall);
+define('INVEPT', Mnemonic.Invept, vmxInstruction('INVEPT', invept, (x) => x.caps.has('ept')));
+define('INVVPID', Mnemonic.Invvpid, vmxInstruction('INVVPID', invvpid, (x) => x.caps.has('vpid')));
+
+// "Enable VM functions" is not offered, and outside VMX non-root operation VMFUNC does not exist.
+insn('VMFUNC', { forms: allForms(Mnemonic.Vmfunc), body: helper((cpu) => cpu.raise(UD)), endsBlock: true });
