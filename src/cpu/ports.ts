@@ -81,6 +81,11 @@ export interface VirtPort {
   globalInterruptFlag(cpu: Cpu): boolean;
   /** Nested-paging context for the mmu, or null. */
   readonly nested: NestedContext | null;
+  /** While true (VMX monitor trap flag) the run loop executes the guest's instructions one by one and reports each with `stepped`. */
+  readonly singleStep?: boolean;
+  stepped?(cpu: Cpu): void;
+  /** Cycle by which `pendingEvent` must be called (VMX-preemption timer), or Infinity. Counts while the guest halts, too. */
+  readonly deadline?: number;
   /** CPUID, MSR and TSC adjustments inside a guest. */
   tscOffset(cpu: Cpu): bigint;
 }

@@ -201,10 +201,11 @@ export class Vcpu implements Cpu, EmittedCodeHost {
         const activity = m.u32[S.activity >>> 2]!;
         if (activity !== ACTIVITY.active) return activity === ACTIVITY.hlt ? 'halt' : activity === ACTIVITY.shutdown ? 'shutdown' : 'wait-for-sipi';
         const shadow = m.u32[S.interruptShadow >>> 2]!;
-        if (shadow !== 0 || debugStepNeeded(this)) {
+        if (shadow !== 0 || debugStepNeeded(this) || (this.inGuest && this.virt?.singleStep === true)) {
           this.step();
           continue;
         }
+        if (this.inGuest) this.cutToDeadline();
         const record = this.fetch();
         if (record === 0) continue;
         this.engine.handlers.enter(record, this.left);
@@ -312,9 +313,21 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     return 0;
   }
 
+  /** Ends the slice at the extension's deadline (VMX-preemption timer) if that comes first. */
+  private cutToDeadline(): void {
+    const deadline = this.virt?.deadline ?? Infinity;
+    if (deadline === Infinity) return;
+    const spare = this.left - Math.max(1, Math.ceil(deadline - this.now()));
+    if (spare <= 0) return;
+    const { i32 } = this.m;
+    i32[S.sliceBudget >>> 2]! -= spare;
+    i32[S.left >>> 2]! -= spare;
+  }
+
   /** Executes exactly one instruction, then takes the traps that follow it. */
   private step(): void {
     const { m } = this;
+    const single = this.inGuest && this.virt?.singleStep === true;
     if (beginInstruction(this)) return;
     const record = this.fetch();
     if (record === 0) return;
@@ -333,6 +346,7 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     this.enterOne();
     // A fault or VM exit is not the end of an instruction, and a VM entry belongs to the other side's flags.
     if (m.u32[S.pending >>> 2] !== 0 || m.u32[S.guest >>> 2] !== guest) return;
+    if (single) this.virt?.stepped?.(this);
     afterInstruction(this, stepped);
     if (m.u32[S.shadowArmed >>> 2] === 0) m.u32[S.interruptShadow >>> 2] = 0;
   }
