@@ -170,3 +170,6 @@ export const ERROR = {
 
 /** VMX-abort indicators. §28.7 "VMX Aborts". */
 export const ABORT = { saveMsr: 1, hostPdpte: 2, loadHostMsr: 4 } as const;
+
+/** IA32_FEATURE_CONTROL. §24.7 "Enabling and Entering VMX Operation". There is no SMX, so its bits are reserved. */
+export const FEATURE_CONTROL = { lock: 1, vmxOutsideSmx: 4 } as const;

@@ -160,7 +160,7 @@ const privileges: readonly EntryCheck[] = [
     field: 'GUEST_SS_ACCESS_RIGHTS',
     rule: 'DPL must be 0 if CR0.PE is 0 or CS has type 3',
     ok: (v) => v.guestV86 || (type(v, 'CS') !== 3 && v.guestPe) || dpl(v, 'SS') === 0,
-    breaks: setRights('SS', (r) => r | (3 << 5)),
+    breaks: (v) => ({ ...setRights('CS', (r) => r | (3 << 5))(v), ...setRights('SS', (r) => r | (3 << 5))(v) }),
     base: 'real',
     needs: ['unrestricted-guest'],
   },

@@ -6,7 +6,7 @@
  */
 
 import type { Cpu } from '../cpu/cpu.js';
-import { EVENT_TYPE } from '../cpu/events.js';
+import { DB, EVENT_TYPE } from '../cpu/events.js';
 import { PROBE } from '../cpu/ports.js';
 import { S } from '../cpu/state.js';
 import { injectEvent } from '../cpu/system/delivery.js';
@@ -75,7 +75,6 @@ export function vmEntry(x: Vmx, cpu: Cpu, launch: boolean): number {
   announce(x, cpu, msrCount);
   startFeatures(x, cpu);
   inject(x, cpu);
-  cpu.kick();
   return 0;
 }
 
@@ -148,7 +147,18 @@ function setPendingDebug(x: Vmx, cpu: Cpu, injecting: boolean, type: number): vo
   const movSs = (x.get32(F.GUEST_INTERRUPTIBILITY_STATE) & BLOCKING.movSs) !== 0;
   const dropped = injecting && !(movSs && (type === EVENT_TYPE.privilegedSoftware || type === EVENT_TYPE.software)) && type !== EVENT_OTHER;
   const breakpoints = field & PENDING_DEBUG.enabledBreakpoint ? field & PENDING_DEBUG.b0to3 : 0n;
-  cpu.s.set32(S.pendingDebug, dropped ? 0 : Number(breakpoints | (field & PENDING_DEBUG.bs)));
+  const bits = dropped ? 0n : breakpoints | (field & PENDING_DEBUG.bs);
+  const { s } = cpu;
+  s.set32(S.pendingDebug, movSs ? Number(bits) : 0);
+  if (movSs || bits === 0n) return;
+  // Not held back by MOV SS: a #DB before the first instruction.
+  s.set32(S.pending, 1);
+  s.set32(S.pendingVector, DB);
+  s.set32(S.pendingType, EVENT_TYPE.hardware);
+  s.set32(S.pendingHasError, 0);
+  s.set32(S.pendingError, 0);
+  s.set32(S.pendingLength, 0);
+  s.set64(S.pendingAddress, bits);
 }
 
 function announce(x: Vmx, cpu: Cpu, msrs: number): void {

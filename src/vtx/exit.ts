@@ -134,7 +134,6 @@ export function returnToHost(x: Vmx, cpu: Cpu, flush: boolean): boolean {
     vmxAbort(x, cpu, ABORT.loadHostMsr);
     return false;
   }
-  cpu.kick();
   return true;
 }
 
@@ -148,7 +147,6 @@ function vmxAbort(x: Vmx, cpu: Cpu, indicator: number): void {
   cpu.addressSpaceTag = 0;
   s.set32(S.activity, ACTIVITY.shutdown);
   cpu.modeChanged();
-  cpu.kick();
 }
 
 /**

@@ -14,14 +14,13 @@ import { type HelperResult, type InsnHelper, LEAVE, NEXT, allForms, helper, insn
 import type { InsnView } from '../cpu/insn-view.js';
 import type { InterceptOp } from '../cpu/ports.js';
 import { CF, CR0_PE, CR4_VMXE, S, STATUS_FLAGS, VM, ZF } from '../cpu/state.js';
-import { ERROR } from './controls.js';
+import { ERROR, FEATURE_CONTROL } from './controls.js';
 import { vmEntry } from './entry.js';
 import { canonical } from './entry-checks.js';
 import { F, type Field, LAUNCH_OFFSET, REVISION_OFFSET, fieldOf } from './fields.js';
 import { VmxPort } from './intercepts.js';
 import { NO_VMCS, type Vmx } from './vmx.js';
 
-const FEATURE_CONTROL_LOCK = 1, FEATURE_CONTROL_VMX_OUTSIDE_SMX = 4;
 const SHADOW_BY_MOV_SS = 2;
 
 function setStatus(cpu: Cpu, bits: number): void {
@@ -85,7 +84,7 @@ const vmxon: InsnHelper = (cpu, i) => {
     if (cpu.s.cpl !== 0) return cpu.raise(GP, 0);
     return fail(x, cpu, ERROR.vmxonInRoot);
   }
-  const enabled = FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX_OUTSIDE_SMX;
+  const enabled = FEATURE_CONTROL.lock | FEATURE_CONTROL.vmxOutsideSmx;
   if (cpu.s.cpl !== 0 || (~cpu.s.cr0 & x.caps.cr0Fixed1s(false)) !== 0 || !x.cr4Ok(cpu, cpu.s.cr4) || (x.featureControl & enabled) !== enabled) return cpu.raise(GP, 0);
   const pointer = regionPointer(cpu, i);
   if (pointer === NO_VMCS || revisionAt(cpu, pointer) !== x.caps.revision) return failInvalid(cpu);

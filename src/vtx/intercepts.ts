@@ -11,9 +11,9 @@
 import type { Cpu } from '../cpu/cpu.js';
 import { DB, DFV, EVENT_TYPE, MC, PFV, UD } from '../cpu/events.js';
 import type { InterceptInfo, InterceptOp, NestedFault, VirtPort } from '../cpu/ports.js';
-import { ACTIVITY, CR0_PE, IF, S } from '../cpu/state.js';
+import { ACTIVITY, CR0_PE, CR4_VMXE, IF, S } from '../cpu/state.js';
 import { CR3_TARGETS } from './capabilities.js';
-import { EVENT, EXIT, PIN, PROC, PROC2, REASON } from './controls.js';
+import { EVENT, EXIT, FEATURE_CONTROL, PIN, PROC, PROC2, REASON } from './controls.js';
 import { type ExitInformation, timerLeft, vmExit } from './exit.js';
 import { F } from './fields.js';
 import { type InformationFormat, instructionInformation } from './instruction-information.js';
@@ -91,6 +91,8 @@ function pauseExits(x: Vmx, cpu: Cpu): boolean {
   return now - x.firstPause > x.get32(F.PLE_WINDOW);
 }
 
+const IA32_FEATURE_CONTROL = 0x3a;
+const FEATURE_CONTROL_DEFINED = BigInt(FEATURE_CONTROL.lock | FEATURE_CONTROL.vmxOutsideSmx);
 const ACCESS = { write: 0, read: 1, clts: 2, lmsw: 3 } as const;
 const TASK_SWITCH_SOURCE = { call: 0, iret: 1, jmp: 2, gate: 3 } as const;
 const CR0_TS = 8, MOV_SS_SHADOW = 2;
@@ -98,6 +100,26 @@ const bit = (bitmap: Uint8Array, at: number, n: number): boolean => (bitmap[at +
 
 /** The processor's VT-x, as the cpu sees it. */
 export class VmxPort extends Vmx implements VirtPort {
+  /**
+   * Offers VT-x on the vCPU whose `virt` this is: CR4.VMXE, IA32_FEATURE_CONTROL and the capability MSRs. vCPUs may share one
+   * MsrTable: the MSRs are defined once. CPUID.1:ECX.VMX is the profile's.
+   */
+  attach(cpu: Cpu): void {
+    cpu.cr4Allowed |= CR4_VMXE;
+    if (cpu.msrs.get(IA32_FEATURE_CONTROL) !== undefined) return;
+    const of = (c: Cpu): Vmx => c.virt as VmxPort;
+    cpu.msrs.define(IA32_FEATURE_CONTROL, {
+      name: 'IA32_FEATURE_CONTROL',
+      read: (c) => BigInt(of(c).featureControl),
+      write: (c, v) => {
+        if ((of(c).featureControl & FEATURE_CONTROL.lock) !== 0 || (v & ~FEATURE_CONTROL_DEFINED) !== 0n) return false;
+        of(c).featureControl = Number(v);
+        return true;
+      },
+    });
+    this.caps.define(cpu.msrs);
+  }
+
   private exit(cpu: Cpu, reason: number, info: ExitInformation): true {
     vmExit(this, cpu, reason, info);
     return true;
@@ -186,7 +208,7 @@ export class VmxPort extends Vmx implements VirtPort {
   }
 
   io(cpu: Cpu, port: number, size: 1 | 2 | 4, input: boolean, string: boolean, rep: boolean, immediate: boolean, addressSize: number, segment: number, linear: bigint): boolean {
-    if (!this.ioExits(port, size)) return false;
+    if (!this.ioExits(cpu, port, size)) return false;
     const qualification =
       (size - 1) | (input ? 1 << 3 : 0) | (string ? 1 << 4 : 0) | (rep ? 1 << 5 : 0) | (immediate ? 1 << 6 : 0);
     const information = string ? ((addressSize === 64 ? 2 : addressSize === 32 ? 1 : 0) << 7) | (input ? 0 : segment << 15) : 0;
@@ -197,28 +219,28 @@ export class VmxPort extends Vmx implements VirtPort {
       linear: string ? linear : 0n,
     });
   }
-  private ioExits(port: number, size: number): boolean {
+  private ioExits(cpu: Cpu, port: number, size: number): boolean {
     const { c } = this;
     if ((c.proc & PROC.useIoBitmaps) === 0) return (c.proc & PROC.unconditionalIoExiting) !== 0;
     if (port + size > 0x10000) return true;
-    for (let p = port; p < port + size; p++) if (this.bitmapBit(p < 0x8000 ? c.ioBitmapA : c.ioBitmapB, p & 0x7fff)) return true;
+    for (let p = port; p < port + size; p++) if (this.bitmapBit(cpu, p < 0x8000 ? c.ioBitmapA : c.ioBitmapB, p & 0x7fff)) return true;
     return false;
   }
   /** A bit of a bitmap in physical memory; outside RAM all bits read as ones. */
-  private bitmapBit(hpa: number, n: number): boolean {
-    const at = this.phys.address(hpa);
+  private bitmapBit(cpu: Cpu, hpa: number, n: number): boolean {
+    const at = cpu.phys.address(hpa);
     return at < 0 || bit(this.m.u8, at, n);
   }
 
   msr(cpu: Cpu, index: number, write: boolean, _value: bigint): boolean {
-    if (!this.msrExits(index, write)) return false;
+    if (!this.msrExits(cpu, index, write)) return false;
     return this.exit(cpu, write ? REASON.WRMSR : REASON.RDMSR, { instruction: true });
   }
-  private msrExits(index: number, write: boolean): boolean {
+  private msrExits(cpu: Cpu, index: number, write: boolean): boolean {
     if ((this.c.proc & PROC.useMsrBitmaps) === 0) return true;
     const low = index >>> 0 <= 0x1fff, high = index >>> 0 >= 0xc000_0000 && index >>> 0 <= 0xc000_1fff;
     if (!low && !high) return true;
-    return this.bitmapBit(this.c.msrBitmap + (write ? 2048 : 0) + (high ? 1024 : 0), index & 0x1fff);
+    return this.bitmapBit(cpu, this.c.msrBitmap + (write ? 2048 : 0) + (high ? 1024 : 0), index & 0x1fff);
   }
 
   /** §26.2 "Other Causes of VM Exits", exceptions: the bitmap, and for #PF the error-code mask and match. */

@@ -101,7 +101,8 @@ export function loadGuestNonRegister(x: Vmx, cpu: Cpu): void {
   const blocking = x.get32(F.GUEST_INTERRUPTIBILITY_STATE);
   const shadow = blocking & BLOCKING.sti ? 1 : blocking & BLOCKING.movSs ? 2 : 0;
   s.set32(S.interruptShadow, shadow);
-  s.set32(S.shadowArmed, 0);
+  // Armed, so that the shadow outlives the VM-entry instruction and covers the guest's first one.
+  s.set32(S.shadowArmed, shadow !== 0 ? 1 : 0);
   s.set32(S.nmiBlocked, blocking & BLOCKING.nmi ? 1 : 0);
   s.set32(S.activity, x.get32(F.GUEST_ACTIVITY_STATE));
 }

@@ -12,7 +12,6 @@ import type { Cpu } from '../cpu/cpu.js';
 import type { NestedContext } from '../cpu/ports.js';
 import { CR4_VMXE, EFER_LMA } from '../cpu/state.js';
 import type { LinearMemory } from '../mem/linear-memory.js';
-import type { PhysicalMemory } from '../mem/physical.js';
 import type { Capabilities } from './capabilities.js';
 import { REASON_COUNT, REASON_NAMES } from './controls.js';
 import { ABORT_OFFSET, type FieldName, LAUNCH_OFFSET, REVISION_OFFSET } from './fields.js';
@@ -120,7 +119,6 @@ export class Vmx {
   constructor(
     readonly caps: Capabilities,
     readonly m: LinearMemory,
-    readonly phys: PhysicalMemory,
   ) {
     this.u32 = m.u32;
     this.u64 = m.u64;
