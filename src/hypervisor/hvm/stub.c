@@ -1,3 +1,4 @@
+// Stands for the HVM layer in builds without it: hvm_ops is 0, and the loader refuses type=hvm.
 #include "defs.h"
 const struct hvm_ops *hvm_ops;
 void hvm_init(void){}
