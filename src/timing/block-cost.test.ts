@@ -41,6 +41,19 @@ it('straight code costs its instructions by width, latencies being hidden', () =
   expect(run('90 90 90 90 90 90 90 90').total).toBe(2);
 });
 
+it('a loop inside a run is one, with code before and after it', () => {
+  const { costs } = run('48 89 f0 90 90 90  48 8b 00  48 ff c9  75 f8  90 90 90 90');
+  const sum = (from: number, to: number): number => costs.slice(from, to).reduce((a, b) => a + b, 0);
+  expect([sum(0, 4), sum(4, 7), sum(7, 11)]).toEqual([1, 4, 1]);
+});
+
+it('a branch that may go back takes a cycle, out of its block', () => {
+  expect(run('90 90 90 eb fb').costs).toEqual([0, 0, 0, 1]); // back to the second NOP: a loop of three
+  expect(run('90 90 90 eb 80').costs).toEqual([0, 0, 0, 1]);
+  expect(run('90 90 90 90 c3').costs).toEqual([1, 0, 0, 0, 1]);
+  expect(run('90 74 02 eb 80 90').costs.slice(0, 3)).toEqual([1, 0, 1]); // JZ forward may be free
+});
+
 it('serial instructions cost their figure', () => {
   expect(run('0f a2').total).toBe(84); // CPUID
   expect(run('0f 31 90').costs[0]).toBe(24); // RDTSC

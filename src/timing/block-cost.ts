@@ -5,11 +5,12 @@
  * An idealised out-of-order core executes the run: `width` instructions enter a cycle, each starts when its registers, its flags
  * and a unit are ready, results come after the class's latency, and at most `width` leave in order a cycle; the window bounds
  * how far entering may run ahead of leaving. The cost of an instruction is how much later it leaves than the one before.
- *  - A run that ends in a branch back into itself is a loop: it is executed until it has settled, so that dependences from one
+ *  - Instructions that a branch goes back over are a loop: it is executed until it has settled, so that dependences from one
  *    pass to the next count (a pointer chase costs the load latency, a sum of independent loads does not).
- *  - Any other run is executed once, and latencies that the window can hide behind the code that follows are not charged.
+ *  - All others are executed once, and latencies that the window can hide behind the code that follows are not charged.
  *
- * Costs are whole cycles and 0 for all but one of instructions that leave together; a run costs at least 1.
+ * Costs are whole cycles and 0 for all but one of instructions that leave together. Invariant: every branch that may go back
+ * costs at least 1, so that no sequence of instructions runs forever in no time.
  *
  * Deviations: compare and branch are not fused; no limits of fetch and decode beyond `width`; partial registers are whole ones.
  */
@@ -92,13 +93,23 @@ export class BlockCost {
   schedule(run: readonly Instruction[], costs: Uint16Array, hints: Uint8Array): void {
     const steps = run.map((i) => this.step(i));
     run.forEach((i, n) => (hints[n] = flowHint(i)));
-    this.reset();
-    const back = loopStart(run);
-    this.straight(steps, 0, back, costs, hints);
-    if (back < steps.length) this.loop(steps, back, costs, hints);
+    let from = 0;
+    for (const [first, last] of loops(run)) {
+      this.straight(steps, from, first, costs, hints);
+      this.loop(steps, first, last, costs, hints);
+      from = last + 1;
+    }
+    this.straight(steps, from, steps.length, costs, hints);
+    let block = 0;
+    run.forEach((i, n) => {
+      if (i.flowControl === FlowControl.Next) return;
+      if (costs[n] === 0 && mayGoBack(i)) anchor(steps, block, n, costs);
+      block = n + 1;
+    });
   }
 
   private straight(steps: readonly Step[], from: number, to: number, costs: Uint16Array, hints: Uint8Array): void {
+    this.reset();
     let before = 0;
     for (let n = from; n < to; n++) {
       const left = this.execute(steps[n]!, hints, n);
@@ -116,9 +127,8 @@ export class BlockCost {
     }
   }
 
-  private loop(steps: readonly Step[], from: number, costs: Uint16Array, hints: Uint8Array): void {
+  private loop(steps: readonly Step[], from: number, last: number, costs: Uint16Array, hints: Uint8Array): void {
     this.reset();
-    const last = steps.length - 1;
     let settledAt = 0;
     for (let pass = 0; pass < LOOP_PASSES; pass++) {
       let before = this.leaveCycle, sum = 0;
@@ -262,13 +272,32 @@ function readsAsOperand(i: Instruction, full: number): boolean {
   return false;
 }
 
-/** Index of the instruction that the run's last one branches back to, or the run's length. */
-function loopStart(run: readonly Instruction[]): number {
-  const last = run[run.length - 1];
-  if (last === undefined || (last.flowControl !== FlowControl.ConditionalBranch && last.flowControl !== FlowControl.UnconditionalBranch)) return run.length;
-  const target = last.nearBranchTarget;
-  const n = run.findIndex((i) => i.ip === target);
-  return n < 0 ? run.length : n;
+const mayGoBack = (i: Instruction): boolean => i.flowControl !== FlowControl.ConditionalBranch || i.nearBranchTarget <= i.ip;
+
+/** Gives the branch at `n` a cycle of its block, which begins at `from`; one of its own when the block has none to give. */
+function anchor(steps: readonly Step[], from: number, n: number, costs: Uint16Array): void {
+  costs[n] = 1;
+  for (let k = n - 1; k >= from; k--)
+    if (costs[k]! > 0 && steps[k]!.unit >= 0) {
+      costs[k]!--;
+      return;
+    }
+}
+
+/** The innermost loops of a run, in order: first and last instruction of each. They do not overlap. */
+function loops(run: readonly Instruction[]): [number, number][] {
+  const out: [number, number][] = [];
+  let from = 0;
+  run.forEach((i, n) => {
+    if (i.flowControl !== FlowControl.ConditionalBranch && i.flowControl !== FlowControl.UnconditionalBranch) return;
+    const target = i.nearBranchTarget;
+    if (target > i.ip) return;
+    const first = run.findIndex((t) => t.ip === target);
+    if (first < from) return; // outside the run, or around a loop that has been found
+    out.push([first, n]);
+    from = n + 1;
+  });
+  return out;
 }
 
 function flowHint(i: Instruction): number {
