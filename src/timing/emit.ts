@@ -194,14 +194,11 @@ class Emitter {
     const { large, tlb2 } = this.l;
     const f = new FunctionEmitter([I32, I64, I32]), block = this.currentBlock(f), key = f.local(I64);
     const makeKey = (mask: bigint): void => void f.get(1).i64(mask).op('i64.and').get(block).mem('i64.load', F.tag).op('i64.or').set(key);
-    const largeSet = f.local(I32);
-    makeKey(LARGE_KEY);
-    this.tlbSet(f, large, block, 1, 21);
-    f.tee(largeSet).mem('i64.load', 0).get(key).op('i64.eq').if().i32(0).op('return').end();
     makeKey(PAGE_KEY);
     f.get(0).i32(first.ways * 8).get(key).call(this.find).if().i32(0).op('return').end();
     makeKey(LARGE_KEY);
-    f.get(largeSet).i32(large.ways * 8).get(key).call(this.find).if().i32(0).op('return').end();
+    this.tlbSet(f, large, block, 1, 21);
+    f.i32(large.ways * 8).get(key).call(this.find).if().i32(0).op('return').end();
     this.count(f, block, counter);
     makeKey(PAGE_KEY);
     this.tlbSet(f, tlb2, block, 1, 12);
@@ -216,9 +213,11 @@ class Emitter {
     const set = f.local(I32);
     this.tlbSet(f, first, block, linear, 12);
     f.tee(set).mem('i64.load', 0).get(linear).i64(PAGE_KEY).op('i64.and').get(block).mem('i64.load', F.tag).op('i64.or').op('i64.ne').if();
+    this.tlbSet(f, this.l.large, block, linear, 21);
+    f.mem('i64.load', 0).get(linear).i64(LARGE_KEY).op('i64.and').get(block).mem('i64.load', F.tag).op('i64.or').op('i64.ne').if();
     f.get(set).get(linear);
     flags(f);
-    f.call(slow).set(extra).end();
+    f.call(slow).set(extra).end().end();
   }
 
   private emitData(): void {
