@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import '../src/cpu/isa/index.js';
 import { RAM_BASE } from '../src/mem/layout.js';
 import { STATUS_FLAGS, DF } from '../src/cpu/state.js';
-import { TestMachine } from './support/machine-with.js';
+import { END, TestMachine } from './support/machine-with.js';
 import { Evaluator } from './support/evaluate.js';
 import { undefinedFlags } from './support/undefined-flags.js';
 import { CODE, DATA, DATA_BYTES, readVectors, TAKEN, type VectorCase, type Visible } from './support/vectors.js';
@@ -36,9 +36,6 @@ function evaluating(constants: boolean, cached: boolean): Machine {
     },
   };
 }
-
-/** HLT, then a jump to itself, so that nothing behind it is decoded. */
-const END = [0xf4, 0xeb, 0xfe];
 
 /** The vCPU itself; each encoding is followed by HLT, and so is the place that branches go to. */
 function engine(): Machine {

@@ -3,7 +3,7 @@
  * mapped one to one, no devices. Code ends in HLT; a fault ends in a HLT of its own, on its own stack.
  *
  *     0x01000  GDT   0x02000  IDT   0x03000  TSS   0x04000  one HLT a vector (16 bytes apart)   0x05000-0x05fff  fault stack
- *     0x06000  page tables: PML4, PDPT, PD with 2-MByte pages
+ *     0x06000-0x08fff  page tables: PML4, PDPT, PD with 2-MByte pages
  */
 
 import { Vcpu } from '../../src/cpu/vcpu.js';
@@ -17,8 +17,10 @@ import { LinearMemory } from '../../src/mem/linear-memory.js';
 import { PhysicalMemory } from '../../src/mem/physical.js';
 
 const GDT = 0x1000, IDT = 0x2000, TSS = 0x3000, STUBS = 0x4000, FAULT_STACK = 0x6000, PML4 = 0x6000;
-const CODE64 = 0x08, DATA = 0x10, CODE32 = 0x18, TSS_SELECTOR = 0x20;
+const CODE64 = 0x08, DATA = 0x10, CODE32 = 0x18, CODE16 = 0x20, TSS_SELECTOR = 0x28;
 const HLT = 0xf4;
+/** HLT, then a jump to itself, so that nothing behind it is decoded. */
+export const END = [HLT, 0xeb, 0xfe];
 const RAM_BYTES = 0x80_0000;
 const VECTORS_WITH_ERROR = [8, 10, 11, 12, 13, 14, 17];
 
@@ -68,7 +70,7 @@ export class TestMachine {
       values.forEach((v, i) => view.setBigUint64(8 * i, v, true));
       this.phys.write(at, bytes);
     };
-    words(GDT, [0n, 0x00af_9b00_0000_ffffn, 0x00cf_9300_0000_ffffn, 0x00cf_9b00_0000_ffffn]);
+    words(GDT, [0n, 0x00af_9b00_0000_ffffn, 0x00cf_9300_0000_ffffn, 0x00cf_9b00_0000_ffffn, 0x000f_9b00_0000_ffffn]);
     const gates: bigint[] = [];
     for (let v = 0; v < 32; v++) {
       const at = BigInt(STUBS + 16 * v);
@@ -83,8 +85,8 @@ export class TestMachine {
     words(PML4 + 0x2000, Array.from({ length: RAM_BYTES >> 21 }, (_, i) => (BigInt(i) << 21n) | 0x87n));
   }
 
-  /** Long mode at CPL 0, code of 64 or 32 bits, RIP at `rip`. General registers and flags stay. */
-  start(bits: 64 | 32, rip: number): void {
+  /** Long mode at CPL 0, code of 64, 32 or 16 bits, a 32-bit stack segment (16-bit for 16-bit code), RIP at `rip`. General registers and flags stay. */
+  start(bits: 64 | 32 | 16, rip: number): void {
     const { s } = this.vcpu;
     this.vcpu.activate();
     s.set64(S.cr0, BigInt(CR0_PE) | BigInt(CR0_PG));
@@ -95,13 +97,25 @@ export class TestMachine {
     s.set32(S.gdtrLimit, 0x3f);
     s.set64(S.idtrBase, BigInt(IDT));
     s.set32(S.idtrLimit, 0x1ff);
-    setSegment(s, CS, bits === 64 ? CODE64 : CODE32, 0n, 0xffff_ffff, bits === 64 ? 0xa09b : 0xc09b);
+    setSegment(s, CS, bits === 64 ? CODE64 : bits === 32 ? CODE32 : CODE16, 0n, 0xffff_ffff, bits === 64 ? 0xa09b : bits === 32 ? 0xc09b : 0x809b);
     for (const i of [SS, DS, ES, FS, GS]) setSegment(s, i, DATA, 0n, 0xffff_ffff, 0xc093);
+    if (bits === 16) setSegment(s, SS, DATA, 0n, 0xffff_ffff, 0x8093);
     setSegment(s, TR, TSS_SELECTOR, BigInt(TSS), 0x67, 0x8b);
     s.set32(S.cpl, 0);
     s.set32(S.activity, ACTIVITY.active);
     s.rip = BigInt(rip);
     this.vcpu.modeChanged();
+  }
+
+  /**
+   * Puts code at `at` and runs it to its end or to a fault, with the given general registers (others zero, RSP = 0x301800).
+   * Returns what `runToHalt` returns.
+   */
+  execute(code: readonly number[], registers: Readonly<Record<number, bigint>> = {}, bits: 64 | 32 | 16 = 64, at = 0x20_0000): { rip: number; fault: number } {
+    this.phys.write(at, Uint8Array.of(...code, ...END));
+    this.start(bits, at);
+    for (let i = 0; i < 16; i++) this.vcpu.s.setGpr(i, registers[i] ?? (i === RSP ? 0x30_1800n : 0n));
+    return this.runToHalt(1_000_000);
   }
 
   /**

@@ -8,10 +8,7 @@
 
 import type { Builder, Val } from '../builder.js';
 import type { Cpu } from '../cpu.js';
-import { RSP, SEG, segAddress, SS } from '../state.js';
-
-/** D/B bit of a segment's attributes. */
-const SEGMENT_BIG_BIT = 14;
+import { RSP, S } from '../state.js';
 
 /** Offset in SS that the register holds, and a way to set RSP to an offset. */
 interface StackView {
@@ -22,20 +19,15 @@ interface StackView {
 /** The stack as register `base` (RSP, or RBP for LEAVE) points into it. For forms with `perMode` set. */
 export function stackAt(s: Builder, base: number): StackView {
   if (s.codeSize === 64) return { offset: s.reg(base, 64), setRsp: (offset) => s.setReg(RSP, offset) };
-  const big = s.bit(s.getState(segAddress(SS) + SEG.attr, 32), SEGMENT_BIG_BIT);
+  const mask = s.zext(s.getState(S.stackMask, 32), 64);
   return {
-    offset: s.select(big, s.zext(s.reg(base, 32), 64), s.zext(s.reg(base, 16), 64)),
-    setRsp: (offset) =>
-      s.if(
-        big,
-        () => s.setReg(RSP, s.trunc(offset, 32)),
-        () => s.setReg(RSP, s.trunc(offset, 16)),
-      ),
+    offset: s.and(s.reg(base, 64), mask),
+    setRsp: (offset) => s.setReg(RSP, s.or(s.and(s.reg(RSP, 64), s.not(mask)), s.and(offset, mask))),
   };
 }
 
 export const stackWidth = (cpu: Cpu): 16 | 32 | 64 =>
-  cpu.s.mode64 ? 64 : (cpu.s.segAttr(SS) >>> SEGMENT_BIG_BIT) & 1 ? 32 : 16;
+  cpu.s.mode64 ? 64 : cpu.s.get32(S.stackMask) === 0xffff ? 16 : 32;
 
 /** Writes the low `width` bits of a general register as an instruction does: 32 bits clear the upper half, 16 keep the rest. */
 export function setRegister(cpu: Cpu, index: number, width: number, value: bigint): void {
