@@ -21,7 +21,8 @@ import {
 } from './fields.js';
 import { VMEXIT_INVALID } from './intercepts.js';
 import { loadPdpes } from './pdpes.js';
-import { GUEST_FIELDS, HOST_FIELDS, WORLD_SEGMENT_COUNT, loadGuest, saveHost } from './save-area.js';
+import { loadGuest, saveHost } from './save-area.js';
+import { MINIMAL_TRANSITIONS } from './transition-parts.js';
 import type { SvmRegisters } from './state.js';
 
 /**
@@ -167,17 +168,5 @@ function injectEvent(r: SvmRegisters, cpu: Cpu): number {
 }
 
 function chargeEntry(cpu: Cpu, tlbFlushed: boolean, injected: boolean): void {
-  if (cpu.timing === null) return;
-  cpu.charge(
-    cpu.timing.transition('vm-entry', {
-      fieldsLoaded: GUEST_FIELDS,
-      fieldsSaved: HOST_FIELDS,
-      segmentsLoaded: WORLD_SEGMENT_COUNT,
-      checks: ENTRY_CHECKS.length,
-      msrsLoaded: 0,
-      msrsSaved: 0,
-      tlbFlushed,
-      injected,
-    }),
-  );
+  if (cpu.timing !== null) cpu.charge(cpu.timing.transition('vm-entry', { ...MINIMAL_TRANSITIONS.entry, tlbFlushed, injected }));
 }

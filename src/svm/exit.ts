@@ -14,7 +14,8 @@ import { ACTIVITY, S, TF, type CpuState } from '../cpu/state.js';
 import { EVENT_VALID, VMCB, V_INTR_MASKING, V_IRQ, V_TPR_MASK } from './fields.js';
 import { VMEXIT_INVALID } from './intercepts.js';
 import { loadPdpes } from './pdpes.js';
-import { GUEST_FIELDS, HOST_FIELDS, WORLD_SEGMENT_COUNT, loadHost, saveGuest } from './save-area.js';
+import { loadHost, saveGuest } from './save-area.js';
+import { MINIMAL_TRANSITIONS } from './transition-parts.js';
 import type { SvmRegisters } from './state.js';
 
 /** EXITINFO1 and EXITINFO2 as 32-bit halves. */
@@ -59,7 +60,7 @@ export function exitGuest(r: SvmRegisters, cpu: Cpu, code: number, info: ExitInf
   if (s.get32(S.rflagsRest) & TF) traceTrap(s);
   if (!loadPdpes(cpu)) s.set32(S.activity, ACTIVITY.shutdown); // "If the PDPEs contain illegal state, the processor causes a shutdown."
   cpu.modeChanged();
-  chargeExit(cpu, code === VMEXIT_INVALID ? 0 : GUEST_FIELDS);
+  chargeExit(cpu, code !== VMEXIT_INVALID);
 }
 
 function writeExitInformation(r: SvmRegisters, code: number, info: ExitInfo): void {
@@ -100,18 +101,8 @@ function emitExit(cpu: Cpu, code: number, info: ExitInfo): void {
   cpu.probe.emit(PROBE.vmExit, cpu.now(), cpu.id, code, Number(cpu.s.rip), info1, info2);
 }
 
-function chargeExit(cpu: Cpu, fieldsSaved: number): void {
+function chargeExit(cpu: Cpu, guestSaved: boolean): void {
   if (cpu.timing === null) return;
-  cpu.charge(
-    cpu.timing.transition('vm-exit', {
-      fieldsLoaded: HOST_FIELDS,
-      fieldsSaved,
-      segmentsLoaded: WORLD_SEGMENT_COUNT,
-      checks: 0,
-      msrsLoaded: 0,
-      msrsSaved: 0,
-      tlbFlushed: false,
-      injected: false,
-    }),
-  );
+  const { exit } = MINIMAL_TRANSITIONS;
+  cpu.charge(cpu.timing.transition('vm-exit', guestSaved ? exit : { ...exit, fieldsSaved: 0 }));
 }

@@ -27,6 +27,7 @@ import { SvmRegisters } from './state.js';
 
 export { ALL_CAPABILITIES, capabilitiesFromCpuid, cpuidFromCapabilities, type SvmCapabilities } from './capabilities.js';
 export { exitName } from './intercepts.js';
+export { MINIMAL_TRANSITIONS } from './transition-parts.js';
 
 const NEXT_RIP: ExitInfo = { nextRip: true };
 const DR7_GD = 1 << 13;

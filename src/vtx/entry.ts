@@ -11,17 +11,17 @@ import { PROBE } from '../cpu/ports.js';
 import { S } from '../cpu/state.js';
 import { injectEvent } from '../cpu/system/delivery.js';
 import { BLOCKING, ERROR, EVENT, EVENT_OTHER, PENDING_DEBUG, PIN, PROC, PROC2, REASON, eventType, eventVector } from './controls.js';
-import { type CheckGroup, CheckView, type EntryCheck, firstViolation, rowCount } from './entry-checks.js';
+import { type CheckGroup, CheckView, type EntryCheck, firstViolation } from './entry-checks.js';
 import { CONTROL_CHECKS } from './entry-checks-controls.js';
 import { GUEST_CHECKS, QUALIFICATION } from './entry-checks-guest.js';
 import { HOST_CHECKS } from './entry-checks-host.js';
 import { entryFailureExit, timerClock, timerCycle } from './exit.js';
 import { F, GROUP } from './fields.js';
 import { loadMsrs, loadPdptesFromMemory } from './msr-lists.js';
-import { GUEST_FIELDS, loadGuestNonRegister, loadGuestPdptes, loadGuestRegisters, usesPdptes } from './processor-state.js';
+import { loadGuestNonRegister, loadGuestPdptes, loadGuestRegisters, usesPdptes } from './processor-state.js';
+import { MINIMAL_TRANSITIONS } from './transition-parts.js';
 import { NO_VMCS, type Vmx } from './vmx.js';
 
-const CHECKS = rowCount(CONTROL_CHECKS) + rowCount(HOST_CHECKS) + rowCount(GUEST_CHECKS);
 
 /**
  * Enters the guest of the current VMCS.
@@ -167,12 +167,8 @@ function announce(x: Vmx, cpu: Cpu, msrs: number): void {
   if (cpu.timing !== null)
     cpu.charge(
       cpu.timing.transition('vm-entry', {
-        fieldsLoaded: GUEST_FIELDS,
-        fieldsSaved: 0,
-        segmentsLoaded: 8,
-        checks: CHECKS,
+        ...MINIMAL_TRANSITIONS.entry,
         msrsLoaded: msrs,
-        msrsSaved: 0,
         tlbFlushed: (x.c.proc2 & PROC2.enableVpid) === 0,
         injected,
       }),

@@ -15,7 +15,8 @@ import { ACTIVITY, EFER_LMA, S } from '../cpu/state.js';
 import { ABORT, ENTRY, EVENT, EXIT, PIN, PROC2, REASON, eventType, eventVector } from './controls.js';
 import { F, GROUP } from './fields.js';
 import { loadMsrs, loadPdptesFromMemory, storeMsrs } from './msr-lists.js';
-import { GUEST_FIELDS, HOST_FIELDS, hasVirtualNmis, loadHost, saveGuest, usesPdptes } from './processor-state.js';
+import { hasVirtualNmis, loadHost, saveGuest, usesPdptes } from './processor-state.js';
+import { MINIMAL_TRANSITIONS } from './transition-parts.js';
 import type { Vmx } from './vmx.js';
 
 /** What an exit carries beside its reason. Absent parts are stored as 0. */
@@ -87,14 +88,10 @@ export function vmExit(x: Vmx, cpu: Cpu, reason: number, info: ExitInformation =
   if (cpu.timing !== null)
     cpu.charge(
       cpu.timing.transition('vm-exit', {
-        fieldsLoaded: HOST_FIELDS,
-        fieldsSaved: GUEST_FIELDS,
-        segmentsLoaded: 8,
-        checks: 0,
+        ...MINIMAL_TRANSITIONS.exit,
         msrsLoaded: x.get32(F.VM_EXIT_MSR_LOAD_COUNT),
         msrsSaved: storeCount,
         tlbFlushed: flushed,
-        injected: false,
       }),
     );
 }

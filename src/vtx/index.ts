@@ -11,6 +11,7 @@ import { VmxPort } from './intercepts.js';
 export { ALL_FEATURES, Capabilities, FEATURES, type FeatureName, type VmxOptions, parseVmxOptions } from './capabilities.js';
 export { REASON, REASON_NAMES } from './controls.js';
 export { VmxPort } from './intercepts.js';
+export { MINIMAL_TRANSITIONS } from './transition-parts.js';
 export type { EntryFailure } from './vmx.js';
 
 export interface VmxConfig {
