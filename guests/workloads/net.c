@@ -16,7 +16,7 @@
 enum {
   PORT_ECHO = 7, PORT_SINK = 9, PORT_SOURCE = 19, PORT_OWN = 5000,
   CAPTURE_MAX = 8 << 20,
-  SILENCE_US = 50000, // a stream that stops for so long has lost its rest
+  SILENCE_US = 1000000, // a stream that stops for so long has lost its rest
   REQUESTS_US = 10000000,
 };
 
