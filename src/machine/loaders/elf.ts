@@ -1,0 +1,106 @@
+/**
+ * ELF executables for x86, 32 and 64 bits: loadable segments, entry point, notes.
+ *
+ * System V ABI, chapters "ELF Header", "Program Header", "Note Section". Every offset is checked before it is used: a truncated
+ * file gives a message, not a half-loaded kernel.
+ */
+
+import { type BootMemory, ImageError } from './boot-memory.js';
+
+export interface ElfSegment {
+  readonly type: number;
+  readonly offset: number;
+  readonly vaddr: number;
+  readonly paddr: number;
+  readonly fileSize: number;
+  readonly memorySize: number;
+}
+
+export interface ElfNote {
+  readonly name: string;
+  readonly type: number;
+  readonly description: Uint8Array;
+}
+
+const PT_LOAD = 1, PT_NOTE = 4, EM_386 = 3, EM_X86_64 = 62;
+
+export const isElf = (b: Uint8Array): boolean => b.length >= 4 && b[0] === 0x7f && b[1] === 0x45 && b[2] === 0x4c && b[3] === 0x46;
+
+export class Elf {
+  readonly is64: boolean;
+  readonly entry: number;
+  readonly segments: readonly ElfSegment[];
+  private readonly view: DataView;
+
+  constructor(
+    readonly file: string,
+    readonly bytes: Uint8Array,
+  ) {
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.need(0, 52, 'ELF header');
+    this.is64 = bytes[4] === 2;
+    if (this.is64) this.need(0, 64, 'ELF header');
+    const machine = this.view.getUint16(18, true);
+    if (machine !== EM_386 && machine !== EM_X86_64) throw new ImageError(`${file}: an ELF file for machine ${machine}, not for x86 (3 or 62)`);
+    this.entry = this.word(24, 24);
+    this.segments = this.readSegments();
+  }
+
+  private need(offset: number, length: number, what: string): void {
+    if (offset + length > this.bytes.length) throw new ImageError(`${this.file}: truncated: the ${what} ends at byte ${offset + length}, the file at ${this.bytes.length}`);
+  }
+
+  /** A 32-bit word at `at32`, or a 64-bit word at `at64` in a 64-bit file. */
+  private word(at32: number, at64: number): number {
+    return this.is64 ? Number(this.view.getBigUint64(at64, true)) : this.view.getUint32(at32, true);
+  }
+
+  private readSegments(): ElfSegment[] {
+    const { view, is64 } = this;
+    const table = this.word(28, 32), size = view.getUint16(is64 ? 54 : 42, true), count = view.getUint16(is64 ? 56 : 44, true);
+    if (count > 0 && size < (is64 ? 56 : 32)) throw new ImageError(`${this.file}: the ELF program headers have ${size} bytes each, too few`);
+    this.need(table, size * count, 'ELF program header table');
+    const out: ElfSegment[] = [];
+    for (let i = 0; i < count; i++) {
+      const p = table + i * size;
+      const s = {
+        type: view.getUint32(p, true), offset: this.word(p + 4, p + 8), vaddr: this.word(p + 8, p + 16), paddr: this.word(p + 12, p + 24),
+        fileSize: this.word(p + 16, p + 32), memorySize: this.word(p + 20, p + 40),
+      };
+      if (s.type === PT_LOAD || s.type === PT_NOTE) this.need(s.offset, s.fileSize, `segment ${i}`);
+      out.push(s);
+    }
+    return out;
+  }
+
+  /** Places the loadable segments at their physical addresses. */
+  load(memory: BootMemory): void {
+    const loadable = this.segments.filter((s) => s.type === PT_LOAD && s.memorySize > 0);
+    if (loadable.length === 0) memory.fail('an ELF file without loadable segments');
+    for (const s of loadable) memory.place(s.paddr, this.bytes.subarray(s.offset, s.offset + Math.min(s.fileSize, s.memorySize)), 'the image', s.memorySize);
+  }
+
+  /** The entry point as a physical address: kernels linked high give a virtual one. */
+  get physicalEntry(): number {
+    const s = this.segments.find((x) => x.type === PT_LOAD && this.entry >= x.vaddr && this.entry < x.vaddr + x.memorySize);
+    return s === undefined ? this.entry : this.entry - s.vaddr + s.paddr;
+  }
+
+  *notes(): IterableIterator<ElfNote> {
+    for (const s of this.segments) {
+      if (s.type !== PT_NOTE) continue;
+      const end = s.offset + s.fileSize;
+      for (let at = s.offset; at + 12 <= end; ) {
+        const nameSize = this.view.getUint32(at, true), size = this.view.getUint32(at + 4, true), type = this.view.getUint32(at + 8, true);
+        const nameAt = at + 12, dataAt = nameAt + ((nameSize + 3) & ~3);
+        if (dataAt + size > end) return;
+        yield {
+          name: String.fromCharCode(...this.bytes.subarray(nameAt, nameAt + Math.max(nameSize - 1, 0))),
+          type,
+          description: this.bytes.subarray(dataAt, dataAt + size),
+        };
+        at = dataAt + ((size + 3) & ~3);
+      }
+    }
+  }
+}
