@@ -53,7 +53,7 @@ describe('8259A', () => {
 describe('8254', () => {
   it('channel 0 in mode 2 interrupts at its rate', () => {
     const clock = new TestClock(1e9);
-    let edges = 0, level = true;
+    let edges = 0, level = false;
     const pit = new Pit(clock, { set: (a) => ((edges += a && !level ? 1 : 0), (level = a)) });
     pit.ioWrite(0x43, 1, 0x34);
     const divisor = Math.round(PIT_HZ / 1000);

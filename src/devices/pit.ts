@@ -173,7 +173,8 @@ export class Pit implements PortDevice {
 
   private rearm(): void {
     this.clock.cancel(this.event);
-    this.irq0.set(this.channels[0].output);
+    // Modes other than 0 idle high; a control word alone gives no edge.
+    if (this.channels[0].mode === 0) this.irq0.set(this.channels[0].output);
     this.scheduleRise(this.rate.ticks);
   }
 

@@ -1,0 +1,32 @@
+/** Which virtualisation extension a profile's processor has, and the making of it. The only place that knows both. */
+
+import type { Engine } from '../cpu/engine/engine.js';
+import type { CpuidProfile } from '../cpu/system/cpuid.js';
+import { ProfileCpuid } from '../cpu/system/cpuid.js';
+import { capabilitiesFromCpuid, createSvm } from '../svm/index.js';
+import type { Extension } from './processor.js';
+import { type Profile, ProfileError } from './profile.js';
+
+export type ExtensionKind = 'vmx' | 'svm' | 'none';
+
+const VMX_BIT = 1 << 5, SVM_BIT = 1 << 2;
+
+/** The `cpuid` part of a profile as a table. */
+export function profileCpuid(profile: Profile, cpus: number, virtualization: ExtensionKind): ProfileCpuid {
+  if (typeof profile['cpuid'] !== 'object') throw new ProfileError(`profile ${profile.name}: "cpuid" is missing`);
+  return new ProfileCpuid(profile.name, profile['cpuid'] as CpuidProfile, { cpus, virtualization });
+}
+
+/** The extension that the profile's CPUID names. */
+export function extensionOf(profile: Profile): ExtensionKind {
+  if ((profileCpuid(profile, 1, 'vmx').fixed(1).ecx & VMX_BIT) !== 0) return 'vmx';
+  return (profileCpuid(profile, 1, 'svm').fixed(0x8000_0001).ecx & SVM_BIT) !== 0 ? 'svm' : 'none';
+}
+
+/** Makes the extension of one vCPU. */
+export function createExtension(kind: ExtensionKind, engine: Engine, cpuid: ProfileCpuid): Extension | null {
+  switch (kind) {
+    case 'svm': return createSvm({ memory: engine.m, capabilities: capabilitiesFromCpuid(cpuid.fixed(0x8000_000a)) }) as Extension;
+    default: return null;
+  }
+}
