@@ -78,6 +78,9 @@ const FIELDS = {
   retired: 4, // instructions in this slice (cycle mode)
   currentPage: 4, // address of the code-page structure that executes now
   scratch: [8, 16], // arguments and results of memory slow paths and helpers
+  /** Vectors that SSE and x87 instructions raise now: 0 none, 6 #UD, 7 #NM. By CR0.EM, CR0.TS, CR0.MP and CR4.OSFXSR. */
+  sseTrap: 4,
+  x87Trap: 4,
   mxcsr: 4,
   fcw: 4,
   fsw: 4, // with TOP

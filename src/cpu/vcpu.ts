@@ -22,12 +22,12 @@ import { helperById } from './engine/helpers.js';
 import { MemoryAccess } from './engine/memory-access.js';
 import { P, PAGE_HEADER, R, RECORD_BYTES, RF_SAME_PAGE } from './engine/record.js';
 import { RecordView } from './engine/record-view.js';
-import { EVENT_TYPE, GP, GUEST_EVENT } from './events.js';
+import { EVENT_TYPE, GP, GUEST_EVENT, NM, UD } from './events.js';
 import { LEAVE } from './insn.js';
 import { PROBE, type PlatformPort, type ProbePort, type TimingPort, type VirtPort } from './ports.js';
 import { MsrTable, type CpuidTable } from './registers.js';
 import {
-  AC, ACTIVITY, CR0_AM, CR0_PG, CR0_WP, CR4_PAE, CR4_PCIDE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, CS, CpuState, EFER_LMA, EFER_NXE, IF, MODE, S,
+  AC, ACTIVITY, CR0_AM, CR0_EM, CR0_PG, CR0_TS, CR0_WP, CR4_OSFXSR, CR4_PAE, CR4_PCIDE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, CS, CpuState, EFER_LMA, EFER_NXE, IF, MODE, S,
   SEG, SS, STATE_BYTES, TF, segAddress,
 } from './state.js';
 import { afterInstruction, beginInstruction, dataBreakpointsActive, debugStepNeeded, noteDataAccess } from './system/debug.js';
@@ -563,6 +563,10 @@ export class Vcpu implements Cpu, EmittedCodeHost {
       (this.user ? 1 : 0) | (context.wp ? 2 : 0) | (context.smap && !ac ? 4 : 0) | (context.smep ? 8 : 0) | (context.nx ? 16 : 0) |
       (context.paging === 'none' ? 32 : 0) | (closeLook ? 64 : 0) | (nested !== null ? 128 : 0);
     s.set32(S.tlb, this.engine.tlb.select(this.id, this.addressSpaceTag, pcid, variant));
+    // SDM 3A §2.5 "Control Registers", CR0.TS, CR0.EM; §13.1.4 "Emulation of Instructions that Use XMM Registers".
+    const ts = (cr0 & CR0_TS) !== 0, em = (cr0 & CR0_EM) !== 0;
+    s.set32(S.sseTrap, em || (cr4 & CR4_OSFXSR) === 0 ? UD : ts ? NM : 0);
+    s.set32(S.x87Trap, em || ts ? NM : 0);
     refreshAllFastLimits(s);
   }
 

@@ -20,3 +20,4 @@ import './shift-rotate.js';
 import './stack.js';
 import './string.js';
 import './system-index.js';
+import './sse-state.js';
