@@ -6,7 +6,12 @@
  * RECORD_WORDS doubles each (kind, cycle, vCPU, a, b, c, d), so that a trace or the stepper can look back without allocation.
  */
 
-import type { ProbeKind, ProbePort } from '../cpu/ports.js';
+import { PROBE, type ProbeKind, type ProbePort } from '../cpu/ports.js';
+
+export { PROBE, type ProbeKind } from '../cpu/ports.js';
+
+/** Name of each event kind, by number. */
+export const PROBE_NAMES: Readonly<Record<number, string>> = Object.fromEntries(Object.entries(PROBE).map(([name, kind]) => [kind, name]));
 
 export type ProbeListener = (kind: ProbeKind, cycle: number, vcpu: number, a: number, b: number, c: number, d: number) => void;
 

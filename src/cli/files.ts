@@ -1,0 +1,85 @@
+/** Files that commands read and write, with errors that name the file and what is wrong with it. */
+
+import { closeSync, constants, fstatSync, fsyncSync, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { DiskBackend, NamedBytes } from '../machine/config.js';
+import { parseProfile, type Profile } from '../machine/profile.js';
+import { reasonOf, UserError } from './errors.js';
+
+const PROFILES = fileURLToPath(new URL('../../profiles/', import.meta.url));
+const SECTOR = 512;
+
+/** Reads a whole file. The name that guests and messages see is without the folder: runs do not depend on where files lie. */
+export function readNamed(path: string): NamedBytes {
+  try {
+    return { name: basename(path), bytes: readFileSync(path) };
+  } catch (e) {
+    throw new UserError(`cannot read ${path}: ${reasonOf(e)}`);
+  }
+}
+
+/** Names of the profiles that come with the program. */
+export const profileNames = (): string[] => readdirSync(PROFILES).filter((f) => f.endsWith('.json')).map((f) => f.slice(0, -5)).sort();
+
+/** A profile by name, or by path when the name ends in .json. */
+export function loadProfile(name: string): Profile {
+  const path = name.endsWith('.json') ? name : join(PROFILES, `${name}.json`);
+  if (path !== name && !profileNames().includes(name)) throw new UserError(`unknown profile "${name}"; there are ${profileNames().join(', ')}, or give the path of a .json file`);
+  const { bytes } = readNamed(path);
+  try {
+    return parseProfile(JSON.parse(new TextDecoder().decode(bytes)), path);
+  } catch (e) {
+    throw new UserError(e instanceof SyntaxError ? `${path}: not JSON: ${e.message}` : (e as Error).message);
+  }
+}
+
+/** A disk image file of the host, read and written in place. */
+export class FileDisk implements DiskBackend {
+  readonly sectors: number;
+  private readonly fd: number;
+
+  constructor(path: string) {
+    try {
+      this.fd = openSync(path, constants.O_RDWR);
+    } catch (e) {
+      throw new UserError(`cannot open disk image ${path} for reading and writing: ${reasonOf(e)}`);
+    }
+    const { size } = fstatSync(this.fd);
+    if (size === 0 || size % SECTOR !== 0) throw new UserError(`disk image ${path} has ${size} bytes: not a multiple of ${SECTOR} greater than zero`);
+    this.sectors = size / SECTOR;
+  }
+
+  read(lba: number, into: Uint8Array): void {
+    for (let done = 0; done < into.length; ) {
+      const n = readSync(this.fd, into, done, into.length - done, lba * SECTOR + done);
+      if (n === 0) throw new Error('the disk image has become shorter');
+      done += n;
+    }
+  }
+  write(lba: number, from: Uint8Array): void {
+    for (let done = 0; done < from.length; ) done += writeSync(this.fd, from, done, from.length - done, lba * SECTOR + done);
+  }
+  flush(): void {
+    fsyncSync(this.fd);
+  }
+  close(): void {
+    closeSync(this.fd);
+  }
+}
+
+/** Opens a file for writing, before anything long begins. */
+export function openOutput(path: string): number {
+  try {
+    return openSync(path, 'w');
+  } catch (e) {
+    throw new UserError(`cannot write ${path}: ${reasonOf(e)}`);
+  }
+}
+
+/** A byte count with an optional suffix K, M or G (powers of 1024). */
+export function parseSize(text: string, what: string): number {
+  const match = /^(\d+)\s*([KMG])?(?:i?B)?$/i.exec(text.trim());
+  if (match === null) throw new UserError(`${what}: "${text}" is not a size such as 256M or 1G`);
+  return Number(match[1]) * { K: 1024, M: 1024 ** 2, G: 1024 ** 3, '': 1 }[(match[2] ?? '').toUpperCase() as 'K' | 'M' | 'G' | '']!;
+}
