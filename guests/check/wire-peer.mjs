@@ -74,9 +74,8 @@ function stream(request, payload) {
   const [total, size] = [payload.readUInt32LE(4), payload.readUInt32LE(8)];
   const burst = (from) => {
     for (let i = from; i < Math.min(from + 16, total); i++) {
-      const out = Buffer.alloc(size, i & 0xff);
-      out.writeUInt32LE(i, 0);
-      send(datagram(request, 19, out));
+      const words = Uint32Array.from({ length: (size + 3) >> 2 }, (_, w) => (w === 0 ? i : Math.imul(i, 0x9e3779b1) + w));
+      send(datagram(request, 19, Buffer.from(words.buffer, 0, size)));
     }
     if (from + 16 < total) setTimeout(burst, 2, from + 16); // the emulator's socket holds only so much
   };

@@ -248,8 +248,8 @@ ata_init(void)
   if(!identify(&ata))
     return NULL;
   if(!option_is("ata", "pio")){
-    pci_enable(&controller, PCI_COMMAND_IO | PCI_COMMAND_MASTER);
     ata.bm = (uint16_t)pci_bar(&controller, 4);
+    pci_enable(&controller, PCI_COMMAND_IO | PCI_COMMAND_MASTER);
     ata.prds = pages_alloc(1);
   }
   ata.device.name = ata.bm ? "ata (bus-master DMA)" : "ata (PIO)";

@@ -199,8 +199,8 @@ e1000_init(void)
 
   if(!pci_find_device(VENDOR_INTEL, DEVICE_82540EM, 0, &pci))
     return NULL;
-  pci_enable(&pci, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
   e->registers = device_map(pci_bar(&pci, 0), BAR_BYTES);
+  pci_enable(&pci, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
   wr(e, IMC, 0xffffffff);
   wr(e, CTRL, rd(e, CTRL) | CTRL_RST);
   while(rd(e, CTRL) & CTRL_RST)

@@ -1,5 +1,5 @@
 // PCI Local Bus Specification 2.2 section 3.2.2.3.2 "Software Generation of Configuration Transactions";
-// 82371SB (PIIX3) data sheet section 2.2.5 "PIRQRC[A:D]" for interrupt routing.
+// section 6.2.5 "Base Addresses"; 82371SB (PIIX3) data sheet section 2.2.5 "PIRQRC[A:D]" for interrupt routing.
 
 #include "lib/pci.h"
 #include "lib/console.h"
@@ -10,8 +10,10 @@ enum {
   VENDOR_INTEL = 0x8086, PIIX3_ISA = 0x7000, PIIX4_ISA = 0x7110,
   PIRQRC = 0x60, PIRQRC_DISABLED = 0x80,
   FALLBACK_LINE = 11,
+  ASSIGN_IO = 0xc000,
 };
 #define CONFIG_ENABLE 0x80000000u
+#define ASSIGN_MEMORY 0xf0000000u
 
 uint32_t
 pci_read(const struct pci_device *d, unsigned reg)
@@ -72,17 +74,38 @@ pci_enable(const struct pci_device *d, uint32_t command_bits)
   pci_write(d, PCI_COMMAND, (pci_read(d, PCI_COMMAND) & 0xffff) | command_bits);
 }
 
+// Where there is no firmware to do it (direct boot, domains), BARs are given addresses on first use.
+static uint32_t
+assign_bar(const struct pci_device *d, unsigned reg, bool io)
+{
+  static uint32_t next_memory = ASSIGN_MEMORY, next_io = ASSIGN_IO;
+  uint32_t *next = io ? &next_io : &next_memory;
+  uint32_t command = pci_read(d, PCI_COMMAND) & 0xffff;
+
+  // The size shows in the address bits that stay zero; the device must not decode meanwhile.
+  pci_write(d, PCI_COMMAND, command & ~(uint32_t)(PCI_COMMAND_IO | PCI_COMMAND_MEMORY));
+  pci_write(d, reg, 0xffffffff);
+  uint32_t mask = pci_read(d, reg) & (io ? 0xfffffffc : 0xfffffff0), size = ~(io ? mask | 0xffff0000 : mask) + 1;
+  if(!mask)
+    panic("PCI device %u.%u has no BAR at %x", d->device, d->function, reg);
+  uint32_t base = (*next + size - 1) & ~(size - 1);
+  *next = base + size;
+  pci_write(d, reg, base);
+  pci_write(d, PCI_COMMAND, command);
+  return base;
+}
+
 uint64_t
 pci_bar(const struct pci_device *d, unsigned index)
 {
-  uint32_t low = pci_read(d, PCI_BAR0 + 4 * index);
+  unsigned reg = PCI_BAR0 + 4 * index;
+  uint32_t low = pci_read(d, reg);
+  bool io = low & 1, wide = !io && (low >> 1 & 3) == 2;
+  uint64_t base = low & (io ? ~3u : ~15u);
 
-  if(low & 1)
-    return low & ~3u;
-  uint64_t base = low & ~15u;
-  if((low >> 1 & 3) == 2)
-    base |= (uint64_t)pci_read(d, PCI_BAR0 + 4 * index + 4) << 32;
-  return base;
+  if(wide)
+    base |= (uint64_t)pci_read(d, reg + 4) << 32;
+  return base ? base : assign_bar(d, reg, io);
 }
 
 unsigned

@@ -17,7 +17,8 @@ void pci_write(const struct pci_device *d, unsigned reg, uint32_t value);
 bool pci_find_class(uint16_t class, unsigned n, struct pci_device *found);
 bool pci_find_device(uint16_t vendor, uint16_t device, unsigned n, struct pci_device *found);
 void pci_enable(const struct pci_device *d, uint32_t command_bits);
-// Base of an I/O or memory BAR (64-bit memory BARs included); 0 when it is not set.
+// Base of an I/O or memory BAR (64-bit memory BARs included). One that no firmware has set is given an address below 4 GiB.
+// Call before pci_enable: a device must not decode while its BAR is moved.
 uint64_t pci_bar(const struct pci_device *d, unsigned index);
 // The ISA line the device's INTx# arrives at. Where firmware has not routed it, routes it (PIIX PIRQ router) and records it.
 unsigned pci_interrupt_line(const struct pci_device *d);

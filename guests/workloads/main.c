@@ -8,6 +8,7 @@
 #include "lib/string.h"
 #include "lib/x86.h"
 #include "workloads/workload.h"
+#include "xen/xen-guest.h"
 
 enum { SPECIFICATION_MAX = 1024 };
 
@@ -51,6 +52,8 @@ run_net(void)
 void
 run_begin(struct run *run, uint64_t planned_ops, uint64_t bytes_per_op)
 {
+  if(on_xen())
+    xen_console_drain(); // what was printed before must not be somebody's work during the measurement
   run->began = rdtsc();
   mark_point(MARKER_BEGIN, run->workload->id, planned_ops, bytes_per_op);
 }

@@ -7,7 +7,7 @@
 #include "xen/xen-guest.h"
 #include <xen/io/console.h>
 
-enum { PATIENCE = 1 << 20 };
+enum { PATIENCE_NS = 500000000 };
 
 static void
 hypervisor_console_write(const char *text, size_t n)
@@ -23,16 +23,37 @@ debug_port_write(const char *text, size_t n)
     outb(XEN_HVM_DEBUGCONS_IOPORT, (uint8_t)*text++);
 }
 
-static void
-ring_put(volatile struct xencons_interface *ring, char c)
+// Lets the daemon's domain run until at most `left` bytes are unread. A daemon that reads nothing for a while is given up.
+static bool
+wait_for_reader(uint32_t left)
 {
-  // The reader may be slow or gone: wait for room, but not for ever.
-  for(int tries = 0; ring->out_prod - ring->out_cons >= sizeof ring->out; tries++){
-    if(tries == PATIENCE)
-      return;
+  static XENCONS_RING_IDX given_up_at = ~0u;
+  volatile struct xencons_interface *ring = xen_rings.console;
+  XENCONS_RING_IDX seen = ring->out_cons;
+  uint64_t since = xen_system_time();
+
+  while(ring->out_prod - ring->out_cons > left){
+    if(ring->out_cons != seen){
+      seen = ring->out_cons;
+      since = xen_system_time();
+    }
+    if(seen == given_up_at)
+      return false;
+    if(xen_system_time() - since > PATIENCE_NS){
+      given_up_at = seen;
+      return false;
+    }
     event_notify(xen_rings.console_port);
     hypercall_sched_op(SCHEDOP_yield, NULL);
   }
+  return true;
+}
+
+static void
+ring_put(volatile struct xencons_interface *ring, char c)
+{
+  if(ring->out_prod - ring->out_cons >= sizeof ring->out && !wait_for_reader(sizeof ring->out - 1))
+    return;
   ring->out[MASK_XENCONS_IDX(ring->out_prod, ring->out)] = c;
   wmb();
   ring->out_prod++;
@@ -47,6 +68,13 @@ xen_console_write(const char *text, size_t n)
     ring_put(xen_rings.console, text[i]);
   }
   event_notify(xen_rings.console_port);
+}
+
+void
+xen_console_drain(void)
+{
+  if(xen_rings.console)
+    wait_for_reader(0);
 }
 
 void

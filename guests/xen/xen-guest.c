@@ -117,6 +117,7 @@ xen_shutdown(unsigned reason)
 {
   struct sched_shutdown shutdown = { reason };
 
+  xen_console_drain();
   for(;;)
     hypercall_sched_op(SCHEDOP_shutdown, &shutdown);
 }

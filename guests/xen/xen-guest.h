@@ -28,6 +28,8 @@ const struct start_info *xen_start_info(void);
 // Console output through the ring, or through CONSOLEIO_write in the initial domain.
 void xen_console_init(void);
 void xen_console_write(const char *text, size_t n);
+// Waits until the daemon has taken everything.
+void xen_console_drain(void);
 
 // Ends the domain: SHUTDOWN_poweroff or SHUTDOWN_crash.
 void xen_shutdown(unsigned reason) NORETURN;
