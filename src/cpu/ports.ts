@@ -146,8 +146,10 @@ export interface TimingPort {
   delivery(kind: 'interrupt' | 'exception' | 'software', privilegeChange: boolean): number;
   /** A device access: what the processor waits for beyond the instruction. `address`: port or physical address. */
   device(kind: 'port-read' | 'port-write' | 'mmio-read' | 'mmio-write', address: number): number;
-  /** Bytes moved by a repeated string instruction, beyond its start. */
+  /** Bytes moved by a repeated string instruction, beyond its start, as fast as the first-level cache allows. */
   string(bytes: number): number;
+  /** What caches and TLBs add to a run of accesses within a page, from a linear-memory address on. */
+  span(address: number, linear: bigint, bytes: number, write: boolean): number;
   /** Modelled TLB maintenance of the running vCPU. `tag` as in `Cpu.addressSpaceTag`; 'all' ignores it. */
   flush(scope: 'page' | 'context' | 'all', tag: number, linear?: bigint): void;
 }

@@ -567,17 +567,20 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     const ts = (cr0 & CR0_TS) !== 0, em = (cr0 & CR0_EM) !== 0;
     s.set32(S.sseTrap, em || (cr4 & CR4_OSFXSR) === 0 ? UD : ts ? NM : 0);
     s.set32(S.x87Trap, em || ts ? NM : 0);
+    this.timing?.select(this.id, this.addressSpaceTag, pcid);
     refreshAllFastLimits(s);
   }
 
   flushTlb(scope: 'page' | 'local' | 'context' | 'all', linear = 0n): void {
     const { tlb } = this.engine;
+    this.timing?.flush(scope === 'local' ? 'context' : scope, this.addressSpaceTag, linear);
     if (scope === 'page') tlb.flushPage(this.id, this.addressSpaceTag, Number((linear >> 32n) & 0xffff_ffffn), Number(linear & 0xffff_ffffn));
     else if (scope === 'all') tlb.flushAll(this.id);
     else tlb.flushContext(this.id, this.addressSpaceTag, -1, scope === 'local');
   }
   flushTag(tag: number, linear?: bigint): void {
     const { tlb } = this.engine;
+    this.timing?.flush(linear === undefined ? 'context' : 'page', tag, linear);
     if (linear !== undefined) tlb.flushPage(this.id, tag, Number((linear >> 32n) & 0xffff_ffffn), Number(linear & 0xffff_ffffn));
     else tlb.flushTag(this.id, tag);
   }

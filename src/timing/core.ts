@@ -12,7 +12,7 @@ import type { PhysicalMemory } from '../mem/physical.js';
 import type { Mmu } from '../mmu/mmu.js';
 import { OK, READ, FETCH } from '../mmu/format.js';
 import { BlockCost } from './block-cost.js';
-import { ACCESS_FETCH, instantiateTiming, type TimingFunctions } from './emit.js';
+import { ACCESS_FETCH, ACCESS_WRITE, instantiateTiming, type TimingFunctions } from './emit.js';
 import { COUNTERS, CURRENT_BLOCK, F, counterOffset, layOut, type Counter, type Table, type TimingLayout } from './layout.js';
 import type { TimingProfile } from './profile.js';
 import { TransitionCost, type MinimalTransitions, type TransitionKind } from './transition.js';
@@ -124,7 +124,14 @@ export class TimingCore implements TimingPort {
   }
 
   data(address: number, linear: bigint, write: boolean): number {
-    return this.functions.data(address, linear, write ? 1 : 0);
+    return this.functions.data(address, linear, write ? ACCESS_WRITE : 0);
+  }
+
+  span(address: number, linear: bigint, bytes: number, write: boolean): number {
+    let cycles = 0;
+    const flags = write ? ACCESS_WRITE : 0;
+    for (let line = address - (address % 64); line < address + bytes; line += 64) cycles += this.functions.data(line, linear + BigInt(line - address), flags);
+    return cycles;
   }
 
   flush(scope: 'page' | 'context' | 'all', tag: number, linear = 0n): void {

@@ -6,7 +6,7 @@ import '../cpu/isa/index.js';
 import { Engine } from '../cpu/engine/engine.js';
 import type { PlatformPort } from '../cpu/ports.js';
 import { MsrTable } from '../cpu/registers.js';
-import { ACTIVITY, CR0_ET, CR0_PE, CR0_PG, CR4_PAE, CS, DS, EFER_LMA, EFER_LME, ES, RAX, RCX, RSP, S, SEG, SS, segAddress } from '../cpu/state.js';
+import { ACTIVITY, CR0_ET, CR0_PE, CR0_PG, CR4_PAE, CS, DS, EFER_LMA, EFER_LME, ES, RAX, RCX, RDI, RSI, RSP, S, SEG, SS, segAddress } from '../cpu/state.js';
 import { Vcpu } from '../cpu/vcpu.js';
 import { LinearMemory } from '../mem/linear-memory.js';
 import { PhysicalMemory } from '../mem/physical.js';
@@ -22,10 +22,10 @@ let vcpu: Vcpu, core: TimingCore;
 beforeAll(() => {
   core = new TimingCore(m, phys, readTimingProfile(JSON.parse(readFileSync('profiles/nehalem-2008.json', 'utf8'))), 1, { entry: NONE, exit: NONE });
   const engine = new Engine(m, phys, core);
-  const platform = { interruptPending: () => false, readTpr: () => 0, writeTpr: () => undefined } as unknown as PlatformPort;
+  const platform = { interruptPending: () => false, ioRead: () => 0xff, readTpr: () => 0, writeTpr: () => undefined } as unknown as PlatformPort;
   vcpu = new Vcpu({
     id: 0, engine, platform, virt: null, timing: core, probe: { active: false, emit: () => undefined },
-    cpuid: { leaf: () => ({ eax: 0, ebx: 0, ecx: 0, edx: 0 }) }, msrs: new MsrTable(), physicalAddressBits: 40, gigabytePages: false, bit8Reserved: false,
+    cpuid: { vendor: 'GenuineIntel', leaf: () => ({ eax: 0, ebx: 0, ecx: 0, edx: 0 }) }, msrs: new MsrTable(), physicalAddressBits: 40, gigabytePages: false, bit8Reserved: false,
   });
   core.attach(0, { mmu: vcpu.mmu, isUser: () => vcpu.s.cpl === 3 });
   vcpu.reset();
@@ -61,6 +61,8 @@ function run(at: number, passes: number, rax = 0n): number {
   s.rip = BigInt(at);
   s.setGpr(RCX, BigInt(passes));
   s.setGpr(RAX, rax);
+  s.setGpr(RSI, BigInt(DATA));
+  s.setGpr(RDI, BigInt(DATA + 0x1000));
   s.setGpr(RSP, 0x8_0000n);
   vcpu.modeChanged();
   let now = 0, exit: string;
@@ -86,6 +88,14 @@ describe('cycles a pass', () => {
     const cycles = perPass('51 0f a2 59'); // PUSH RCX; CPUID; POP RCX
     expect(cycles).toBeGreaterThanOrEqual(84);
     expect(cycles).toBeLessThan(93); // nothing hides the POP and what waits for it
+  });
+  it('REP MOVSB of 4 KiB in the first level: its start, and 16 bytes a cycle', () => {
+    const cycles = perPass('51 56 57 b9 00 10 00 00 f3 a4 5f 5e 59');
+    expect(cycles).toBeGreaterThanOrEqual(20 + 256);
+    expect(cycles).toBeLessThan(20 + 256 + 20);
+  });
+  it('IN takes the bus time', () => {
+    expect(perPass('e4 80')).toBeGreaterThan(844 * 2.67);
   });
   it('a call and return are predicted', () => {
     const callee = place('c3');

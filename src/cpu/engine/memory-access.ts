@@ -12,7 +12,7 @@ import type { Mmu } from '../../mmu/mmu.js';
 import type { TlbPool } from '../../mmu/tlb.js';
 import { FAULT, OK, READ, WRITE } from '../../mmu/format.js';
 import { AC_, EVENT_TYPE, GUEST_EVENT, PFV } from '../events.js';
-import type { PlatformPort } from '../ports.js';
+import type { PlatformPort, TimingPort } from '../ports.js';
 import { PROBE, type ProbePort } from '../ports.js';
 import { S, SCRATCH_DATA } from '../state.js';
 import type { CodeCache } from './code-cache.js';
@@ -22,7 +22,9 @@ export interface AccessHost {
   readonly id: number;
   readonly platform: PlatformPort;
   readonly probe: ProbePort;
+  readonly timing: TimingPort | null;
   now(): number;
+  charge(cycles: number): void;
   /** A nested fault that `mmu.nestedFault` describes: performs the exit. */
   nestedFault(): void;
   /** Data breakpoints are armed: checks one access. */
@@ -172,12 +174,14 @@ export class MemoryAccess {
   }
   private deviceRead(hpa: number, size: 1 | 2 | 4): number {
     const { host } = this;
+    if (host.timing !== null) host.charge(host.timing.device('mmio-read', hpa));
     const v = host.platform.mmioRead(hpa, size);
     if (host.probe.active) host.probe.emit(PROBE.mmioRead, host.now(), host.id, hpa, size, v, 0);
     return v;
   }
   private deviceWrite(hpa: number, size: 1 | 2 | 4, v: number): void {
     const { host } = this;
+    if (host.timing !== null) host.charge(host.timing.device('mmio-write', hpa));
     if (host.probe.active) host.probe.emit(PROBE.mmioWrite, host.now(), host.id, hpa, size, v, 0);
     host.platform.mmioWrite(hpa, size, v);
   }

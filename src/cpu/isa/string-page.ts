@@ -17,6 +17,8 @@ export interface Stretch {
   at: number;
   /** Elements from there on, in the direction of the string; 0: take the slow way. */
   elements: number;
+  /** Linear address of the element. */
+  linear: bigint;
 }
 
 const TAG_READ = 0, TAG_WRITE = 2, ADDEND = 4; // in 32-bit words of an entry
@@ -51,6 +53,7 @@ export function stretch(cpu: Cpu, out: Stretch, segment: number, offset: bigint,
   }
   if (elements <= 0) return;
   out.elements = elements;
+  out.linear = linear;
   out.at = (lin + u32[entry + ADDEND]) >>> 0;
 }
 

@@ -22,8 +22,8 @@ class StringRun {
   readonly width: number;
   readonly segment: number;
   readonly down: boolean;
-  readonly source: Stretch = { at: 0, elements: 0 };
-  readonly destination: Stretch = { at: 0, elements: 0 };
+  readonly source: Stretch = { at: 0, elements: 0, linear: 0n };
+  readonly destination: Stretch = { at: 0, elements: 0, linear: 0n };
   constructor(readonly cpu: Cpu, insn: InsnView, readonly size: number) {
     this.width = insn.addressWidth;
     this.segment = insn.segment;
@@ -45,6 +45,13 @@ class StringRun {
   findDestination(write: boolean): Stretch {
     stretch(this.cpu, this.destination, ES, this.offset(RDI), this.size, this.width, this.down, write);
     return this.destination;
+  }
+  /** Cycle mode: what caches and TLBs add when `elements` of a stretch are gone through. */
+  charge(side: Stretch, elements: number, write: boolean): void {
+    const { timing } = this.cpu;
+    if (timing === null) return;
+    const bytes = elements * this.size, back = this.down ? bytes - this.size : 0;
+    this.cpu.charge(timing.span(side.at - back, side.linear - BigInt(back), bytes, write));
   }
   readSource(): bigint {
     return this.cpu.readSegment(this.segment, this.offset(RSI), this.size);
@@ -68,6 +75,10 @@ const movs: Step = (run, most) => {
   if (most > 1 && run.findDestination(true).elements > 0 && run.findSource().elements > 0) {
     const n = Math.min(most, run.destination.elements, run.source.elements);
     done = copyElements(run.cpu.m.u8, run.destination.at, run.source.at, n, run.size, run.down);
+    if (done > 0) {
+      run.charge(run.source, done, false);
+      run.charge(run.destination, done, true);
+    }
   }
   if (done === 0) {
     run.writeDestination(run.readSource());
@@ -84,6 +95,7 @@ const stos: Step = (run, most) => {
   if (most > 1 && run.findDestination(true).elements > 0) {
     done = Math.min(most, run.destination.elements);
     fillElements(run.cpu.m.u8, run.destination.at, done, run.size, value, run.down);
+    run.charge(run.destination, done, true);
   } else run.writeDestination(value);
   run.advance(RDI, done);
   return done;
@@ -134,6 +146,8 @@ const comparison = (twoStrings: boolean): Step => (run, most, until) => {
     const otherStep = twoStrings ? step : 0;
     const passed = countWhile(u8, !until, run.destination.at, step, other, otherStep, n, size);
     if (passed > 0) {
+      run.charge(run.destination, passed, false);
+      if (twoStrings) run.charge(run.source, passed, false);
       const last = passed - 1;
       compareFlags(cpu, valueAt(u8, other + last * otherStep, size), valueAt(u8, run.destination.at + last * step, size), width);
       for (const p of pointers) run.advance(p, passed);
@@ -159,6 +173,7 @@ function repeat(run: StringRun, step: Step, until: boolean | undefined): HelperR
     const done = step(run, left < BigInt(turn) ? Number(left) : turn, until);
     turn -= done;
     left -= BigInt(done);
+    if (cpu.timing !== null) cpu.charge(cpu.timing.string(done * run.size));
     setRegister(cpu, RCX, run.width, left);
     if (until !== undefined && ((cpu.s.rflags & ZF) !== 0) === until) break;
   }

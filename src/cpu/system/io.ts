@@ -18,6 +18,12 @@ import { isRealMode, isV86 } from './segments.js';
 import { operandBytes } from './operand-size.js';
 
 type PortSize = 1 | 2 | 4;
+
+/** Before an access: I/O breakpoints, and in cycle mode the time that the bus takes. */
+function beginAccess(cpu: Cpu, port: number, size: PortSize, kind: 'port-read' | 'port-write'): void {
+  noteIoAccess(cpu, port, size);
+  if (cpu.timing !== null) cpu.charge(cpu.timing.device(kind, port));
+}
 /** Iterations of a repeated form before the run loop may look at pending events again. */
 const ITERATIONS = 64;
 
@@ -49,7 +55,7 @@ export const input =
     const port = portOf(cpu, insn, 1, immediate);
     requirePort(cpu, port, size);
     if (leaves(cpu, port, size, true, immediate)) return LEAVE;
-    noteIoAccess(cpu, port, size);
+    beginAccess(cpu, port, size, 'port-read');
     const v = cpu.platform.ioRead(port, size) >>> 0;
     const s = cpu.s;
     if (size === 4) s.setGpr32(RAX, v);
@@ -64,7 +70,7 @@ export const output =
     const port = portOf(cpu, insn, 0, immediate);
     requirePort(cpu, port, size);
     if (leaves(cpu, port, size, false, immediate)) return LEAVE;
-    noteIoAccess(cpu, port, size);
+    beginAccess(cpu, port, size, 'port-write');
     const v = cpu.s.gpr32(RAX);
     cpu.platform.ioWrite(port, size, size === 1 ? v & 0xff : size === 2 ? v & 0xffff : v);
     // A device may have raised an interrupt, or stopped the machine.
@@ -95,7 +101,7 @@ function inputOnce(cpu: Cpu, io: StringIo): boolean {
   if (cpu.inGuest && cpu.virt?.io(cpu, io.port, io.size, true, true, io.rep, false, io.width, ES, linear)) return false;
   // The memory must be proved writable before the device is asked: a port read cannot be taken back.
   cpu.writeLinear(linear, io.size, cpu.readLinear(linear, io.size));
-  noteIoAccess(cpu, io.port, io.size);
+  beginAccess(cpu, io.port, io.size, 'port-read');
   cpu.writeLinear(linear, io.size, BigInt(cpu.platform.ioRead(io.port, io.size) >>> 0));
   setIndex(cpu, RDI, io.width, offset + io.step);
   return true;
@@ -107,7 +113,7 @@ function outputOnce(cpu: Cpu, io: StringIo): boolean {
   const linear = cpu.linearAddress(io.segment, offset, io.size, false);
   if (cpu.inGuest && cpu.virt?.io(cpu, io.port, io.size, false, true, io.rep, false, io.width, io.segment, linear)) return false;
   const v = Number(cpu.readLinear(linear, io.size));
-  noteIoAccess(cpu, io.port, io.size);
+  beginAccess(cpu, io.port, io.size, 'port-write');
   cpu.platform.ioWrite(io.port, io.size, v);
   setIndex(cpu, RSI, io.width, offset + io.step);
   return true;
