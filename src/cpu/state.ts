@@ -69,6 +69,7 @@ const FIELDS = {
   pendingLength: 4, // instruction length for software interrupts and exceptions
   pendingAddress: 8, // #PF: the faulting linear address (CR2 is written on delivery only); #DB: the DR6 bits to set
   pendingDebug: 4, // DR6 bits of debug traps that wait for the end of the instruction (or of MOV SS blocking)
+  delivered: 4, // 1: this very instruction delivered an event, so no single-step trap follows it
   shadowArmed: 4, // 1: this very instruction set `interruptShadow`; the run loop keeps the shadow for one instruction more
   // Accounting of a slice: now = sliceStart + (sliceBudget - left)
   left: 4,

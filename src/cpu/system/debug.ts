@@ -47,6 +47,7 @@ export const dataBreakpointsActive = (cpu: Cpu): boolean => anyEnabled(cpu, (k) 
  */
 export function beginInstruction(cpu: Cpu): boolean {
   const s = cpu.s;
+  s.set32(S.delivered, 0);
   const rest = s.get32(S.rflagsRest);
   if (rest & RF) {
     s.set32(S.rflagsRest, rest & ~RF);
@@ -97,16 +98,14 @@ function note(cpu: Cpu, address: bigint, size: bigint, wanted: (kind: number) =>
 /**
  * After an instruction has retired: single step and collected breakpoints.
  * @param stepped TF as it was before the instruction
- * @returns true when a #DB trap is now pending. MOV SS and POP SS hold it back for one instruction.
+ * @returns true when a #DB trap is now pending. After MOV SS and POP SS there is no single-step trap, and breakpoints wait for the
+ *   next instruction. After an instruction that delivered an event (INT n) there is no single-step trap either: the handler's TF counts.
  */
 export function afterInstruction(cpu: Cpu, stepped: boolean): boolean {
   const s = cpu.s;
-  const bits = s.get32(S.pendingDebug) | (stepped ? DR6_BS : 0);
+  if (s.get32(S.shadowArmed) !== 0 && s.get32(S.interruptShadow) === MOV_SS_SHADOW) return false;
+  const bits = s.get32(S.pendingDebug) | (stepped && s.get32(S.delivered) === 0 ? DR6_BS : 0);
   if (bits === 0) return false;
-  if (s.get32(S.shadowArmed) !== 0 && s.get32(S.interruptShadow) === MOV_SS_SHADOW) {
-    s.set32(S.pendingDebug, bits);
-    return false;
-  }
   s.set32(S.pendingDebug, 0);
   record(cpu, bits);
   return true;

@@ -91,6 +91,7 @@ function run(cpu: Cpu, first: Event, injected: boolean): void {
   if (cpu.inGuest) cpu.virt?.endDelivery(cpu);
   cpu.s.set32(S.activity, ACTIVITY.active);
   cpu.s.set32(S.interruptShadow, 0);
+  cpu.s.set32(S.delivered, 1);
   cpu.modeChanged();
 }
 

@@ -4,7 +4,7 @@
  * SDM 4 ch. 2 "Model-Specific Registers (MSRs)", §2.1 "Architectural MSRs"; APM 2 appendix A "MSR Cross-Reference"; BKDG for AMD
  * Family 10h, "MSRs". Registers of the local APIC, VMX and SVM are defined by their own folders.
  *
- * Deviations: memory types (MTRR, PAT) and configuration bits are stored and checked but change nothing; last-branch records and
+ * Deviations: memory types (MTRR, PAT), IA32_MISC_ENABLE and configuration bits are stored and checked but change nothing; last-branch records and
  * performance counters do not count. What is not defined here or by another part is #GP(0).
  */
 
@@ -120,14 +120,18 @@ function defineMachineCheck(t: MsrTable, amd: boolean): void {
   if (amd) t.define(0x17b, slot('IA32_MCG_CTL', SLOT.mcgCtl));
   const MC_STATUS_WRITE_ENABLE = 1n << 18n;
   const zeroOnly = (v: bigint, cpu: Cpu): boolean => v === 0n || (amd && (getSlot(cpu.s, SLOT.hwcr) & MC_STATUS_WRITE_ENABLE) !== 0n);
+  // "Only all ones or all zeroes"; bit 10 alone may differ, which old kernels clear in bank 4.
+  const allOrNone = (v: bigint): boolean => v === 0n || (v | 0x400n) === 0xffff_ffff_ffff_ffffn;
   for (let i = 0; i < banks; i++) {
-    t.define(0x400 + 4 * i, slot(`IA32_MC${i}_CTL`, SLOT.mcCtl + i));
+    t.define(0x400 + 4 * i, slot(`IA32_MC${i}_CTL`, SLOT.mcCtl + i, allOrNone));
     t.define(0x401 + 4 * i, slot(`IA32_MC${i}_STATUS`, SLOT.mcStatus + i, zeroOnly));
-    t.define(0x402 + 4 * i, slot(`IA32_MC${i}_ADDR`, SLOT.mcAddr + i, zeroOnly));
-    t.define(0x403 + 4 * i, slot(`IA32_MC${i}_MISC`, SLOT.mcMisc + i, zeroOnly));
+    t.define(0x402 + 4 * i, slot(`IA32_MC${i}_ADDR`, SLOT.mcAddr + i));
+    t.define(0x403 + 4 * i, slot(`IA32_MC${i}_MISC`, SLOT.mcMisc + i));
   }
 }
 
+/** Fast strings, thermal control, 11 and 12 (below), SpeedStep, MONITOR, CPUID limit, xTPR, XD disable, turbo. */
+const MISC_ENABLE_KNOWN = 1n | (1n << 3n) | (1n << 11n) | (1n << 12n) | (1n << 16n) | (1n << 18n) | (1n << 22n) | (1n << 23n) | (1n << 34n) | (1n << 38n);
 const MISC_ENABLE_FAST_STRINGS = 1n, MISC_ENABLE_BTS_UNAVAILABLE = 1n << 11n, MISC_ENABLE_PEBS_UNAVAILABLE = 1n << 12n;
 export const MISC_ENABLE_RESET = MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE;
 
@@ -138,8 +142,8 @@ function defineIntel(t: MsrTable): void {
     name: 'IA32_MISC_ENABLE',
     read: (cpu) => getSlot(cpu.s, SLOT.miscEnable),
     write(cpu, v) {
-      if (v & ~MISC_ENABLE_RESET) return false;
-      setSlot(cpu.s, SLOT.miscEnable, (v & MISC_ENABLE_FAST_STRINGS) | (MISC_ENABLE_RESET & ~MISC_ENABLE_FAST_STRINGS));
+      if (v & ~MISC_ENABLE_KNOWN) return false;
+      setSlot(cpu.s, SLOT.miscEnable, v | (MISC_ENABLE_RESET & ~MISC_ENABLE_FAST_STRINGS));
       return true;
     },
   });

@@ -126,14 +126,17 @@ export function loadSegment(cpu: Cpu, index: number, selector: number): void {
   }
 }
 
-/** Segments that a return to an outer level must not keep: data and non-conforming code of a more privileged level. */
+/**
+ * Segments that a return to an outer level must not keep: data and non-conforming code of a more privileged level. They become
+ * null and unusable, but keep their bases, as processors do: 64-bit code goes on using GS.
+ */
 export function dropInnerSegments(s: CpuState, newCpl: number): void {
   for (let i = 0; i < 6; i++) {
     if (i === CS || i === SS) continue;
     const attr = s.segAttr(i);
     if (attr & AR_UNUSABLE) continue;
     const conformingCode = (attr & (TYPE_CODE | TYPE_CONFORMING)) === (TYPE_CODE | TYPE_CONFORMING);
-    if (((attr >> AR_DPL_SHIFT) & 3) < newCpl && !conformingCode) setNullSegment(s, i, 0);
+    if (((attr >> AR_DPL_SHIFT) & 3) < newCpl && !conformingCode) setSegment(s, i, 0, s.segBase(i), s.segLimit(i), AR_UNUSABLE);
   }
 }
 

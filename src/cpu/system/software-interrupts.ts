@@ -4,7 +4,8 @@ import type { Cpu } from '../cpu.js';
 import { BP, DB, EVENT_TYPE, OFV } from '../events.js';
 import type { InsnView } from '../insn-view.js';
 import { type HelperResult, LEAVE, NEXT } from '../insn.js';
-import { OF } from '../state.js';
+import { OF, S } from '../state.js';
+import { commitDebugException } from './debug.js';
 import { deliverEvent } from './delivery.js';
 import { intercepted, requireV86Iopl } from './privilege.js';
 
@@ -29,6 +30,12 @@ export function into(cpu: Cpu, insn: InsnView): HelperResult {
 
 export function int1(cpu: Cpu, insn: InsnView): HelperResult {
   if (intercepted(cpu, 'ICEBP')) return LEAVE;
+  // Breakpoints that MOV SS held back are reported by this #DB.
+  const s = cpu.s;
+  if (s.get32(S.pendingDebug) !== 0) {
+    commitDebugException(cpu, s.get32(S.pendingDebug));
+    s.set32(S.pendingDebug, 0);
+  }
   deliverEvent(cpu, DB, EVENT_TYPE.privilegedSoftware, false, 0, insn.length);
   return LEAVE;
 }
