@@ -111,6 +111,18 @@ export function afterInstruction(cpu: Cpu, stepped: boolean): boolean {
   return true;
 }
 
+/**
+ * For SYSCALL and SYSRET, where TF as it is at the end decides on the single-step trap. APM 2 §13.1.4 "Debug Breakpoints",
+ * "Single Stepping".
+ */
+export function stepByFinalFlags(cpu: Cpu): void {
+  const s = cpu.s;
+  s.set32(S.delivered, 1);
+  if ((s.get32(S.rflagsRest) & TF) === 0) return;
+  record(cpu, s.get32(S.pendingDebug) | DR6_BS);
+  s.set32(S.pendingDebug, 0);
+}
+
 function record(cpu: Cpu, bits: number): void {
   const s = cpu.s;
   s.set32(S.pending, 1);

@@ -11,6 +11,7 @@ import type { InsnView } from '../insn-view.js';
 import { type HelperResult, LEAVE } from '../insn.js';
 import { CS, EFER_SCE, IF, RCX, RDX, RF, RSP, S, SS, VM } from '../state.js';
 import { arrive } from './code-segment.js';
+import { stepByFinalFlags } from './debug.js';
 import { isCanonical, isRealMode, setSegment } from './segments.js';
 import { operandBytes } from './operand-size.js';
 
@@ -51,6 +52,7 @@ export function syscall(cpu: Cpu, _insn: InsnView): HelperResult {
     flatSegments(cpu, selector, CODE32, selector + 8, 0);
     arrive(cpu, s.get64(S.star) & 0xffff_ffffn);
   }
+  stepByFinalFlags(cpu);
   return LEAVE;
 }
 
@@ -65,6 +67,7 @@ export function sysret(cpu: Cpu, insn: InsnView): HelperResult {
   s.rflags = s.longMode ? s.gpr32(R11) & ~(RF | VM) : s.rflags | IF;
   flatSegments(cpu, to64 ? selector + 16 : selector, to64 ? CODE64 : CODE32, selector + 8, 3);
   arrive(cpu, to64 ? s.gpr(RCX) : BigInt(s.gpr32(RCX)));
+  stepByFinalFlags(cpu);
   return LEAVE;
 }
 
