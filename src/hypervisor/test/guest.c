@@ -1,10 +1,12 @@
 // A guest that checks what the hypervisor promises, from inside, as PV and as PVH; it prints a line a check.
 //
 // Command line: `peer=N` names the domain it shares a page and an event channel with (the lower one offers).
+#include <xen/domctl.h>
 #include <xen/errno.h>
 #include <xen/event_channel.h>
 #include <xen/grant_table.h>
 #include <xen/hvm/hvm_op.h>
+#include <xen/hvm/ioreq.h>
 #include <xen/hvm/params.h>
 #include <xen/hvm/start_info.h>
 #include <xen/memory.h>
@@ -15,10 +17,13 @@
 #define PAGE __attribute__((aligned(4096)))
 
 extern char hypercall_page[], pv_event[], pv_page_fault[], hvm_event[], guest_end[], hvm_lapic_timer[], hvm_isa[];
-static PAGE struct shared_info shared_page;
+static PAGE union {
+  struct shared_info info;
+  char whole[4096]; // nothing else may lie in a page that is replaced
+} shared_page;
 static PAGE uint8_t scratch[4096], window[4096];
 static PAGE struct grant_entry_v1 hvm_grants[512];
-static volatile struct shared_info *shared = &shared_page;
+static volatile struct shared_info *shared = &shared_page.info;
 static struct start_info *si;
 static int failures, hvm;
 static volatile int events[64];
@@ -282,9 +287,107 @@ test_use(int peer)
   check("ring the peer", H2(event_channel_op, EVTCHNOP_send, &s), 0);
 }
 
-#ifdef WITH_HVM
 #include "hvm-tests.h"
-#endif
+
+// --- a device model for the tests, in dom0 ---
+
+static PAGE uint8_t io_window[4096];
+
+// Page `gfn` of another domain at `at`.
+static long
+map_foreign(void *at, unsigned long gfn, int dom)
+{
+  return H4(update_va_mapping_otherdomain, at, gfn << 12 | 7, UVMF_INVLPG, dom);
+}
+
+static void
+isa_line(int dom, int level)
+{
+  struct xen_hvm_set_isa_irq_level l = { (domid_t)dom, 5, (uint8_t)level };
+
+  if(H2(hvm_op, HVMOP_set_isa_irq_level, &l) != 0)
+    check("set_isa_irq_level", 1, 0);
+}
+
+static uint8_t sum;
+static uint32_t cell;
+
+// Do one request. 1: the guest says it is done.
+static int
+serve(volatile struct ioreq *q, int dom)
+{
+  uint8_t *mem = 0;
+
+  if(q->data_is_ptr){
+    map_foreign(window, q->data >> 12, dom);
+    mem = window + q->data % 4096;
+  }
+  for(uint32_t i = 0; i < q->count && q->type == IOREQ_TYPE_PIO; i++){
+    if(q->dir == IOREQ_WRITE && q->addr == 0x504)
+      sum += mem ? mem[i] : (uint8_t)q->data;
+    else if(q->dir == IOREQ_READ && mem)
+      mem[i] = (uint8_t)(q->addr + 1);
+  }
+  if(q->type == IOREQ_TYPE_COPY){
+    if(q->dir == IOREQ_WRITE)
+      cell = (uint32_t)q->data;
+    else
+      q->data = q->size == 1 ? 0x79 : cell + 1;
+  } else if(q->dir == IOREQ_READ && !mem)
+    q->data = q->addr == 0x504 ? sum : q->addr + 1;
+  if(q->type == IOREQ_TYPE_PIO && (q->addr == 0xf4 || q->addr == 0xf5))
+    isa_line(dom, q->addr == 0xf4);
+  return q->type == IOREQ_TYPE_PIO && q->addr == 0xf6;
+}
+
+static void
+test_dm(int dom)
+{
+  struct xen_hvm_param p = { .domid = (domid_t)dom, .index = HVM_PARAM_IOREQ_PFN };
+  volatile struct ioreq *q = (void *)io_window;
+  int done = 0;
+
+  check("get_param", H2(hvm_op, HVMOP_get_param, &p), 0);
+  check("map the request page", map_foreign(io_window, p.value, dom), 0);
+  struct evtchn_bind_interdomain b = { (domid_t)dom, q->vp_eport, 0 };
+  check("bind its port", H2(event_channel_op, EVTCHNOP_bind_interdomain, &b), 0);
+  unmask(b.local_port);
+  while(!done){
+    while(q->state != STATE_IOREQ_READY)
+      H2(sched_op, SCHEDOP_block, 0);
+    q->state = STATE_IOREQ_INPROCESS;
+    done = serve(q, dom);
+    q->state = STATE_IORESP_READY;
+    struct evtchn_send s = { b.local_port };
+    H2(event_channel_op, EVTCHNOP_send, &s);
+  }
+  check("requests served", done, 1);
+  H3(update_va_mapping, window, mfn_of(window) << 12 | 7, UVMF_INVLPG);
+}
+
+// dom0 stays until the others have ended: its end is everybody's.
+static void
+wait_for_others(void)
+{
+  struct xen_domctl c;
+  long alive = 1;
+
+  while(alive){
+    alive = 0;
+    for(int d = 1;; d = c.domain + 1){
+      c = (struct xen_domctl){ .cmd = XEN_DOMCTL_getdomaininfo, .interface_version = XEN_DOMCTL_INTERFACE_VERSION, .domain = (domid_t)d };
+      if(H1(domctl, &c) != 0)
+        break;
+      if(!(c.u.getdomaininfo.flags & XEN_DOMINF_shutdown))
+        alive++;
+      else if(c.u.getdomaininfo.flags >> XEN_DOMINF_shutdownshift != SHUTDOWN_poweroff){
+        check("the other domain's end", c.u.getdomaininfo.flags >> XEN_DOMINF_shutdownshift, SHUTDOWN_poweroff);
+        return;
+      }
+    }
+    H2(sched_op, SCHEDOP_yield, 0);
+  }
+}
 
 static void
 pv_setup(void)
@@ -305,10 +408,8 @@ guest_main(void *info, int is_hvm)
 
   hvm = is_hvm;
   si = info;
-#ifdef WITH_HVM
   if(hvm)
     hvm_setup();
-#endif
   line = hvm ? (char *)((struct hvm_start_info *)info)->cmdline_paddr : (char *)si->cmd_line;
   if(!hvm)
     pv_setup();
@@ -316,10 +417,12 @@ guest_main(void *info, int is_hvm)
   test_events();
   if(!hvm)
     test_pv_mmu();
-#ifdef WITH_HVM
   if(hvm)
     test_hvm();
-#endif
+  if(number_after(line, "dm=") >= 0)
+    test_dm((int)number_after(line, "dm="));
+  if(number_after(line, "devices=") > 0)
+    test_device_model();
   me = number_after(line, "me=");
   peer = number_after(line, "peer=");
   if(peer >= 0 && me >= 0){
@@ -328,17 +431,9 @@ guest_main(void *info, int is_hvm)
     else
       test_use((int)peer);
   }
+  if(!hvm && (si->flags & SIF_INITDOMAIN))
+    wait_for_others();
   print(failures ? "guest: FAILED\n" : "guest: all passed\n");
   struct sched_shutdown down = { failures ? SHUTDOWN_crash : SHUTDOWN_poweroff };
   H2(sched_op, SCHEDOP_shutdown, &down);
-}
-
-__attribute__((weak)) void
-guest_lapic_timer(void)
-{
-}
-
-__attribute__((weak)) void
-guest_isa(void)
-{
 }
