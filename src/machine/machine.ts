@@ -245,7 +245,6 @@ export class Machine {
     this.sliceEnd = begin + length;
     platform.current = vcpu.id;
     vcpu.activate();
-    this.timing?.select(vcpu);
     queue.running = () => vcpu.now();
     const exit = vcpu.run(begin, length), elapsed = vcpu.elapsed;
     queue.running = undefined;
