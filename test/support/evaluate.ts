@@ -101,6 +101,7 @@ export class Evaluator {
   /** What helpers get. Everything that they should not need here is missing. */
   readonly cpu = {
     m: this.m,
+    timing: null,
     s: this.s,
     raise: (vector: number) => {
       throw new Raised(vector);

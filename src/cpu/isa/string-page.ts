@@ -7,39 +7,45 @@
  */
 
 import type { Cpu } from '../cpu.js';
-import { FS, S, SEG, segAddress } from '../state.js';
+import { FS, gprAddress, MODE, S, SEG, segAddress } from '../state.js';
 import { TLB_ENTRIES, TLB_ENTRY_BYTES } from '../../mmu/tlb.js';
 import { PAGE_SIZE } from '../../mem/layout.js';
 
-/** Result of `stretch`: overwritten by the next call for the same side. */
+/** Where a string is: overwritten by the next `stretch` for the same side. */
 export interface Stretch {
   /** Linear-memory address of the element. */
   at: number;
   /** Elements from there on, in the direction of the string; 0: take the slow way. */
   elements: number;
-  /** Linear address of the element. */
-  linear: bigint;
+  /** Linear address of the element: upper and lower 32 bits. */
+  linearHi: number;
+  linearLo: number;
 }
 
 const TAG_READ = 0, TAG_WRITE = 2, ADDEND = 4; // in 32-bit words of an entry
 
 /**
- * Finds the stretch of elements that starts at an offset of a segment.
- * @param out filled in @param size element size in bytes @param addressWidth 16, 32 or 64 @param down DF is set
+ * Finds the stretch of elements that starts where a pointer register points in a segment.
+ * @param out filled in @param pointer RSI or RDI @param size element size in bytes @param addressWidth 16, 32 or 64 @param down DF is set
+ * @returns whether there is one
  */
-export function stretch(cpu: Cpu, out: Stretch, segment: number, offset: bigint, size: number, addressWidth: number, down: boolean, write: boolean): void {
+export function stretch(cpu: Cpu, out: Stretch, segment: number, pointer: number, size: number, addressWidth: number, down: boolean, write: boolean): boolean {
   out.elements = 0;
   const { u32 } = cpu.m;
   const seg = segAddress(segment) >>> 2;
-  const is64 = cpu.s.mode64;
-  const low = Number(offset & 0xffff_ffffn);
-  const based = !is64 || segment >= FS;
-  const linear = BigInt.asUintN(is64 ? 64 : 32, based ? offset + cpu.s.segBase(segment) : offset);
-  const lin = Number(linear & 0xffff_ffffn);
-  const inPage = lin % PAGE_SIZE;
+  const is64 = u32[S.mode >>> 2] === MODE.bits64;
+  const word = gprAddress(pointer) >>> 2;
+  const low = addressWidth === 16 ? u32[word] & 0xffff : u32[word];
+  let lin = low, high = addressWidth === 64 ? u32[word + 1] : 0;
+  if (!is64 || segment >= FS) {
+    lin += u32[seg + SEG.base / 4];
+    if (is64) high = (high + u32[seg + SEG.base / 4 + 1] + (lin > 0xffff_ffff ? 1 : 0)) >>> 0;
+    lin >>>= 0;
+  }
   const entry = (u32[S.tlb >>> 2] + ((lin >>> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES) >>> 2;
   const tag = entry + (write ? TAG_WRITE : TAG_READ);
-  if (u32[tag] !== (lin & ~0xfff) >>> 0 || u32[tag + 1] !== Number(linear >> 32n)) return;
+  if (u32[tag] !== (lin & ~0xfff) >>> 0 || u32[tag + 1] !== high) return false;
+  const inPage = lin & (PAGE_SIZE - 1);
   let elements = down ? (inPage + size > PAGE_SIZE ? 0 : Math.floor(inPage / size) + 1) : Math.floor((PAGE_SIZE - inPage) / size);
   if (addressWidth !== 64) {
     // The offset must not wrap on the way, neither up nor down.
@@ -47,14 +53,22 @@ export function stretch(cpu: Cpu, out: Stretch, segment: number, offset: bigint,
     elements = Math.min(elements, down ? Math.floor(low / size) + 1 : Math.floor((top - low) / size));
   }
   if (!is64) {
-    if (u32[seg + SEG.slow / 4] !== 0) return;
+    if (u32[seg + SEG.slow / 4] !== 0) return false;
     const limit = u32[seg + (write ? SEG.limitWrite : SEG.limitRead) / 4];
     elements = Math.min(elements, down ? (low + size - 1 > limit ? 0 : elements) : Math.floor((limit + 1 - low) / size));
   }
-  if (elements <= 0) return;
+  if (elements <= 0) return false;
   out.elements = elements;
-  out.linear = linear;
+  out.linearHi = high;
+  out.linearLo = lin;
   out.at = (lin + u32[entry + ADDEND]) >>> 0;
+  return true;
+}
+
+/** One element, read as a whole before it is written. */
+export function moveElement(u8: Uint8Array, to: number, from: number, size: number): void {
+  if (size === 1) u8[to] = u8[from];
+  else u8.copyWithin(to, from, from + size);
 }
 
 /**
@@ -64,6 +78,10 @@ export function stretch(cpu: Cpu, out: Stretch, segment: number, offset: bigint,
 export function copyElements(u8: Uint8Array, to: number, from: number, elements: number, size: number, down: boolean): number {
   const bytes = elements * size;
   const distance = down ? from - to : to - from;
+  if (elements === 1) {
+    moveElement(u8, to, from, size);
+    return 1;
+  }
   if (distance <= 0 || distance >= bytes) {
     const first = down ? size - bytes : 0;
     u8.copyWithin(to + first, from + first, from + first + bytes);
@@ -76,10 +94,10 @@ export function copyElements(u8: Uint8Array, to: number, from: number, elements:
   return elements;
 }
 
-/** Fills `elements` elements with the low bytes of `value`. */
-export function fillElements(u8: Uint8Array, to: number, elements: number, size: number, value: bigint, down: boolean): void {
+/** Fills `elements` elements with the `size` bytes at linear-memory address `value`. */
+export function fillElements(u8: Uint8Array, to: number, elements: number, size: number, value: number, down: boolean): void {
   const bytes = elements * size;
   const start = down ? to + size - bytes : to;
-  for (let i = 0; i < size; i++) u8[start + i] = Number((value >> BigInt(8 * i)) & 0xffn);
+  for (let i = 0; i < size; i++) u8[start + i] = u8[value + i];
   for (let done = size; done < bytes; done *= 2) u8.copyWithin(start + done, start, start + Math.min(done, bytes - done));
 }

@@ -13,45 +13,66 @@ import { allForms, helper, insn, LEAVE, NEXT, opCodeInfo, type HelperResult, typ
 import type { InsnView } from '../insn-view.js';
 import { DF, ES, gprAddress, RAX, RCX, RDI, RSI, S, TF, ZF } from '../state.js';
 import { setRegister } from './stack-pointer.js';
-import { copyElements, fillElements, stretch, type Stretch } from './string-page.js';
+import { copyElements, fillElements, moveElement, stretch, type Stretch } from './string-page.js';
 
 const ELEMENTS_AT_ONCE = 4096;
 
-/** One string instruction under way. */
+/** The string instruction under way: there is one at a time. */
 class StringRun {
-  readonly width: number;
-  readonly segment: number;
-  readonly down: boolean;
-  readonly source: Stretch = { at: 0, elements: 0, linear: 0n };
-  readonly destination: Stretch = { at: 0, elements: 0, linear: 0n };
-  constructor(readonly cpu: Cpu, insn: InsnView, readonly size: number) {
+  cpu!: Cpu;
+  size = 0;
+  width = 0;
+  segment = 0;
+  down = false;
+  readonly source: Stretch = { at: 0, elements: 0, linearHi: 0, linearLo: 0 };
+  readonly destination: Stretch = { at: 0, elements: 0, linearHi: 0, linearLo: 0 };
+
+  begin(cpu: Cpu, insn: InsnView, size: number): void {
+    this.cpu = cpu;
+    this.size = size;
     this.width = insn.addressWidth;
     this.segment = insn.segment;
     this.down = (cpu.m.u32[S.rflagsRest >>> 2] & DF) !== 0;
   }
-
-  offset(register: number): bigint {
+  private offset(register: number): bigint {
     return BigInt.asUintN(this.width, this.cpu.s.gpr(register));
+  }
+  /** rCX, exactly below 2^53 and near enough above. */
+  get count(): number {
+    const { u32 } = this.cpu.m;
+    const w = gprAddress(RCX) >>> 2;
+    return this.width === 16 ? u32[w] & 0xffff : this.width === 32 ? u32[w] : u32[w + 1] * 0x1_0000_0000 + u32[w];
+  }
+  /** Adds to a register at the address size. */
+  add(register: number, change: number): void {
+    const { u32 } = this.cpu.m;
+    const w = gprAddress(register) >>> 2;
+    const old = u32[w];
+    const sum = old + change;
+    if (this.width === 16) {
+      u32[w] = (old & 0xffff_0000) | (sum & 0xffff);
+      return;
+    }
+    u32[w] = sum;
+    u32[w + 1] = this.width === 32 ? 0 : u32[w + 1] + Math.floor(sum / 0x1_0000_0000);
   }
   /** Moves a pointer register over `elements` elements. */
   advance(register: number, elements: number): void {
-    const bytes = BigInt(elements * this.size);
-    setRegister(this.cpu, register, this.width, this.cpu.s.gpr(register) + (this.down ? -bytes : bytes));
+    this.add(register, this.down ? -elements * this.size : elements * this.size);
   }
-  findSource(): Stretch {
-    stretch(this.cpu, this.source, this.segment, this.offset(RSI), this.size, this.width, this.down, false);
-    return this.source;
+  findSource(): boolean {
+    return stretch(this.cpu, this.source, this.segment, RSI, this.size, this.width, this.down, false);
   }
-  findDestination(write: boolean): Stretch {
-    stretch(this.cpu, this.destination, ES, this.offset(RDI), this.size, this.width, this.down, write);
-    return this.destination;
+  findDestination(write: boolean): boolean {
+    return stretch(this.cpu, this.destination, ES, RDI, this.size, this.width, this.down, write);
   }
   /** Cycle mode: what caches and TLBs add when `elements` of a stretch are gone through. */
   charge(side: Stretch, elements: number, write: boolean): void {
     const { timing } = this.cpu;
     if (timing === null) return;
     const bytes = elements * this.size, back = this.down ? bytes - this.size : 0;
-    this.cpu.charge(timing.span(side.at - back, side.linear - BigInt(back), bytes, write));
+    const linear = (BigInt(side.linearHi) << 32n) | BigInt(side.linearLo);
+    this.cpu.charge(timing.span(side.at - back, linear - BigInt(back), bytes, write));
   }
   readSource(): bigint {
     return this.cpu.readSegment(this.segment, this.offset(RSI), this.size);
@@ -63,21 +84,23 @@ class StringRun {
     this.cpu.writeSegment(ES, this.offset(RDI), this.size, value);
   }
 }
+const run = new StringRun();
 
 /**
  * Does one or more elements, at most `most`, registers other than rCX included, and returns how many. `until` is the ZF
  * that ends a repetition of comparisons, undefined when nothing does; a step ends with the first element that gives it.
  */
-type Step = (run: StringRun, most: number, until: boolean | undefined) => number;
+type Step = (most: number, until: boolean | undefined) => number;
 
-const movs: Step = (run, most) => {
+const movs: Step = (most) => {
+  const { source, destination } = run;
   let done = 0;
-  if (most > 1 && run.findDestination(true).elements > 0 && run.findSource().elements > 0) {
-    const n = Math.min(most, run.destination.elements, run.source.elements);
-    done = copyElements(run.cpu.m.u8, run.destination.at, run.source.at, n, run.size, run.down);
+  if (run.findDestination(true) && run.findSource()) {
+    const n = Math.min(most, destination.elements, source.elements);
+    done = copyElements(run.cpu.m.u8, destination.at, source.at, n, run.size, run.down);
     if (done > 0) {
-      run.charge(run.source, done, false);
-      run.charge(run.destination, done, true);
+      run.charge(source, done, false);
+      run.charge(destination, done, true);
     }
   }
   if (done === 0) {
@@ -89,20 +112,24 @@ const movs: Step = (run, most) => {
   return done;
 };
 
-const stos: Step = (run, most) => {
-  const value = BigInt.asUintN(run.size * 8, run.cpu.s.gpr(RAX));
+const stos: Step = (most) => {
   let done = 1;
-  if (most > 1 && run.findDestination(true).elements > 0) {
+  if (run.findDestination(true)) {
     done = Math.min(most, run.destination.elements);
-    fillElements(run.cpu.m.u8, run.destination.at, done, run.size, value, run.down);
+    fillElements(run.cpu.m.u8, run.destination.at, done, run.size, gprAddress(RAX), run.down);
     run.charge(run.destination, done, true);
-  } else run.writeDestination(value);
+  } else run.writeDestination(BigInt.asUintN(run.size * 8, run.cpu.s.gpr(RAX)));
   run.advance(RDI, done);
   return done;
 };
 
-const lods: Step = (run) => {
-  setRegister(run.cpu, RAX, run.size * 8, run.readSource());
+const lods: Step = () => {
+  const { cpu, size } = run;
+  if (run.findSource()) {
+    moveElement(cpu.m.u8, gprAddress(RAX), run.source.at, size);
+    if (size === 4) cpu.m.u32[(gprAddress(RAX) >>> 2) + 1] = 0;
+    run.charge(run.source, 1, false);
+  } else setRegister(cpu, RAX, size * 8, run.readSource());
   run.advance(RSI, 1);
   return 1;
 };
@@ -118,6 +145,7 @@ function compareFlags(cpu: Cpu, x: bigint, y: bigint, width: number): void {
 
 /** Value of `size` bytes at a linear-memory address. */
 function valueAt(u8: Uint8Array, at: number, size: number): bigint {
+  if (size === 1) return BigInt(u8[at]);
   let v = 0n;
   for (let i = size - 1; i >= 0; i--) v = (v << 8n) | BigInt(u8[at + i]);
   return v;
@@ -134,56 +162,50 @@ function countWhile(u8: Uint8Array, equal: boolean, a: number, aStep: number, b:
 }
 
 /** SCAS and CMPS. In a repetition, elements that do not end it are passed in one go; the flags are those of the last one. */
-const comparison = (twoStrings: boolean): Step => (run, most, until) => {
-  const { cpu, size } = run;
+const comparison = (twoStrings: boolean): Step => (most, until) => {
+  const { cpu, size, source, destination } = run;
   const { u8 } = cpu.m;
-  const width = size * 8;
-  const pointers = twoStrings ? [RSI, RDI] : [RDI];
-  if (most > 1 && until !== undefined && run.findDestination(false).elements > 0 && (!twoStrings || run.findSource().elements > 0)) {
+  let done = 1;
+  if (run.findDestination(false) && (!twoStrings || run.findSource())) {
     const step = run.down ? -size : size;
-    const n = Math.min(most, run.destination.elements, twoStrings ? run.source.elements : most);
-    const other = twoStrings ? run.source.at : gprAddress(RAX);
+    const other = twoStrings ? source.at : gprAddress(RAX);
     const otherStep = twoStrings ? step : 0;
-    const passed = countWhile(u8, !until, run.destination.at, step, other, otherStep, n, size);
-    if (passed > 0) {
-      run.charge(run.destination, passed, false);
-      if (twoStrings) run.charge(run.source, passed, false);
-      const last = passed - 1;
-      compareFlags(cpu, valueAt(u8, other + last * otherStep, size), valueAt(u8, run.destination.at + last * step, size), width);
-      for (const p of pointers) run.advance(p, passed);
-      return passed;
-    }
+    const n = Math.min(most, destination.elements, twoStrings ? source.elements : most);
+    if (n > 1 && until !== undefined) done = Math.max(1, countWhile(u8, !until, destination.at, step, other, otherStep, n, size));
+    run.charge(destination, done, false);
+    if (twoStrings) run.charge(source, done, false);
+    const last = done - 1;
+    compareFlags(cpu, valueAt(u8, other + last * otherStep, size), valueAt(u8, destination.at + last * step, size), size * 8);
+  } else {
+    const x = twoStrings ? run.readSource() : BigInt.asUintN(size * 8, cpu.s.gpr(RAX));
+    compareFlags(cpu, x, run.readDestination(), size * 8);
   }
-  const x = twoStrings ? run.readSource() : BigInt.asUintN(width, cpu.s.gpr(RAX));
-  const y = run.readDestination();
-  compareFlags(cpu, x, y, width);
-  for (const p of pointers) run.advance(p, 1);
-  return 1;
+  run.advance(RDI, done);
+  if (twoStrings) run.advance(RSI, done);
+  return done;
 };
 const cmps = comparison(true);
 const scas = comparison(false);
 
 /** Runs under a prefix: rCX counts down, at the address size. */
-function repeat(run: StringRun, step: Step, until: boolean | undefined): HelperResult {
+function repeat(step: Step, until: boolean | undefined): HelperResult {
   const { cpu } = run;
   let turn = (cpu.m.u32[S.rflagsRest >>> 2] & TF) !== 0 ? 1 : ELEMENTS_AT_ONCE;
-  let left = run.offset(RCX);
-  while (left > 0n) {
+  for (let left = run.count; left > 0; left = run.count) {
     if (turn === 0) return LEAVE;
-    const done = step(run, left < BigInt(turn) ? Number(left) : turn, until);
+    const done = step(Math.min(left, turn), until);
     turn -= done;
-    left -= BigInt(done);
+    run.add(RCX, -done);
     if (cpu.timing !== null) cpu.charge(cpu.timing.string(done * run.size));
-    setRegister(cpu, RCX, run.width, left);
     if (until !== undefined && ((cpu.s.rflags & ZF) !== 0) === until) break;
   }
   return NEXT;
 }
 
 const stringHelper = (size: number, step: Step, compares: boolean): InsnHelper => (cpu, insn) => {
-  const run = new StringRun(cpu, insn, size);
-  if (insn.hasRep || insn.hasRepne) return repeat(run, step, compares ? insn.hasRepne : undefined);
-  step(run, 1, undefined);
+  run.begin(cpu, insn, size);
+  if (insn.hasRep || insn.hasRepne) return repeat(step, compares ? insn.hasRepne : undefined);
+  step(1, undefined);
   return NEXT;
 };
 
