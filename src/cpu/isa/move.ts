@@ -24,16 +24,14 @@ insn('MOV', {
 });
 insn('MOVNTI', { forms: allForms(Mnemonic.Movnti), body: copy });
 
-/** MOV from a segment register: 16 bits to memory whatever the operand size, zero-extended to a register. */
-const movFromSreg: InsnHelper = (cpu, insn) => {
-  const selector = BigInt(cpu.s.selector(insn.register(1)));
-  if (insn.isMemory(0)) cpu.writeSegment(insn.segment, insn.ea(), 2, selector);
-  else insn.write(0, selector);
-  return NEXT;
-};
 insn('MOV from Sreg', {
   forms: [Code.Mov_rm16_Sreg, Code.Mov_r32m16_Sreg, Code.Mov_r64m16_Sreg],
-  body: helper(movFromSreg),
+  body: (s, dst, src) => {
+    const selector = src.read();
+    // 16 bits to memory whatever the operand size.
+    if (dst.isMemory) dst.writeAt(0, selector);
+    else dst.write(s.zext(selector, dst.width));
+  },
 });
 
 insn('LEA', {

@@ -80,3 +80,10 @@ describe('16-bit code', () => {
     expect([reg(RSI), reg(RDI), reg(RCX)]).toEqual([2n, 0xc004n, 0n]);
   });
 });
+
+it('MOV from a segment register writes 16 bits to memory and a whole register', () => {
+  t.phys.write(0x30_0000, new Uint8Array(8).fill(0xff));
+  t.execute([0x48, 0x8c, 0xd8, 0x48, 0x8c, 0x1e], { [RAX]: (1n << 64n) - 1n, [RSI]: 0x30_0000n });
+  expect(reg(RAX)).toBe(0x10n);
+  expect([...t.phys.read(0x30_0000, 4)]).toEqual([0x10, 0, 0xff, 0xff]);
+});
