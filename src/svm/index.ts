@@ -12,11 +12,11 @@ import './instructions.js';
 import type { Cpu } from '../cpu/cpu.js';
 import { BP, BR, DB, EVENT_TYPE, OFV, PFV } from '../cpu/events.js';
 import type { InterceptInfo, InterceptOp, NestedFault, VirtPort } from '../cpu/ports.js';
-import { ACTIVITY, CR0_MP, CR0_TS, IF, RF, S } from '../cpu/state.js';
+import { ACTIVITY, CR0_MP, CR0_TS, CR4_SMEP, IF, RF, S } from '../cpu/state.js';
 import type { LinearMemory } from '../mem/linear-memory.js';
 import type { SvmCapabilities } from './capabilities.js';
 import { exitGuest, type ExitInfo } from './exit.js';
-import { EVENT_ERROR_VALID, EVENT_TYPE_SHIFT, EVENT_VALID, V_IGN_TPR, V_INTR_MASKING, V_INTR_PRIO_SHIFT, V_IRQ } from './fields.js';
+import { EVENT_ERROR_VALID, EVENT_TYPE_SHIFT, EVENT_VALID, VMCB, V_IGN_TPR, V_INTR_MASKING, V_INTR_PRIO_SHIFT, V_IRQ } from './fields.js';
 import {
   CR_WORD, DR_WORD, EXCEPTION_WORD, INTERCEPTS, OPERATION_INTERCEPT, VMEXIT_CR0_READ, VMEXIT_CR0_WRITE, VMEXIT_DR0_READ,
   VMEXIT_DR0_WRITE, VMEXIT_EXCP0, VMEXIT_NPF, type InterceptName,
@@ -201,10 +201,14 @@ export class Svm extends SvmRegisters implements VirtPort {
     return true;
   }
 
-  /** APM 2 §15.25.6 "Nested versus Guest Page Faults, Fault Ordering". "Table walks for guest page tables are always treated as user writes." */
+  /**
+   * APM 2 §15.25.6 "Nested versus Guest Page Faults, Fault Ordering". "Table walks for guest page tables are always treated as user
+   * writes." The ID bit is as in a #PF error code: only when the host uses no-execute protection or SMEP.
+   */
   nestedFault(cpu: Cpu, f: NestedFault): void {
+    const fetchKnown = this.nested?.nx === true || (this.hsave.u32(VMCB.CR4) & CR4_SMEP) !== 0;
     const info1 =
-      (f.present ? 1 : 0) | (f.write || f.onTable ? 2 : 0) | 4 | (f.reserved ? 8 : 0) | (f.fetch && !f.onTable ? 0x10 : 0);
+      (f.present ? 1 : 0) | (f.write || f.onTable ? 2 : 0) | 4 | (f.reserved ? 8 : 0) | (f.fetch && !f.onTable && fetchKnown ? 0x10 : 0);
     exitGuest(this, cpu, VMEXIT_NPF, {
       info1,
       info1High: f.onTable ? 2 : 1,

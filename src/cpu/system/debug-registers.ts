@@ -10,15 +10,17 @@ import { requireCpl0 } from './privilege.js';
 
 const DR6_WRITABLE = 0xe00f, DR7_WRITABLE = 0xffff_23ff;
 
-/** The register really meant: DR4 and DR5 are DR6 and DR7 unless debugging extensions are on (then #UD). */
-function resolve(cpu: Cpu, n: number, write: boolean, reg: number): number | 'left' {
-  if (n > 7) cpu.raise(UD);
-  if (n === 4 || n === 5) {
-    if (cpu.s.cr4 & CR4_DE) cpu.raise(UD);
-    n += 2;
-  }
+/**
+ * The register really meant: DR4 and DR5 are DR6 and DR7 unless debugging extensions are on (then #UD). The extension is asked
+ * about the number in the instruction.
+ */
+function resolve(cpu: Cpu, encoded: number, write: boolean, reg: number): number | 'left' {
+  if (encoded > 7) cpu.raise(UD);
+  const alias = encoded === 4 || encoded === 5;
+  if (alias && cpu.s.cr4 & CR4_DE) cpu.raise(UD);
+  const n = alias ? encoded + 2 : encoded;
   requireCpl0(cpu);
-  if (cpu.inGuest && cpu.virt?.drAccess(cpu, n, write, reg)) return 'left';
+  if (cpu.inGuest && cpu.virt?.drAccess(cpu, encoded, write, reg)) return 'left';
   if (cpu.s.get32(S.dr + 56) & DR7_GD) raiseDebug(cpu, DR6_BD);
   return n;
 }
