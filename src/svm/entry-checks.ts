@@ -107,9 +107,9 @@ export const ENTRY_CHECKS: readonly EntryCheck[] = [
   },
   {
     id: 'cr3-mbz', section: BASIC, rule: 'no MBZ bit of CR3 is set',
-    // Only long mode has MBZ bits in CR3; in legacy modes bits 63:32 do not exist. Those above MAXPHYADDR count as MBZ.
-    ok: (v, c) => !longPaging(v) || !aboveWidth(v, VMCB.CR3, c.physicalAddressBits),
-    breaks: (v) => (enterLongMode(v), v.setU32(VMCB.CR3 + 4, 0x8000_0000)),
+    // In every mode: CR3 of the save area is 64 bits wide, and what lies above MAXPHYADDR is MBZ.
+    ok: (v, c) => !aboveWidth(v, VMCB.CR3, c.physicalAddressBits),
+    breaks: (v) => v.setU32(VMCB.CR3 + 4, 0x8000_0000),
   },
   {
     id: 'cr4-mbz', section: BASIC, rule: 'no MBZ bit of CR4 is set',
