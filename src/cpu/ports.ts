@@ -183,9 +183,21 @@ export const PROBE = {
   halt: 13, // a = cycles skipped
   frameSent: 14, // a = length
   frameReceived: 15,
+  systemCall: 17, // SYSCALL, VMCALL or VMMCALL carried out: a = RAX, b = RDI, c = RIP, d = 1 in a guest
   diskRequest: 16, // a = LBA, b = sectors, c = write
 } as const;
 export type ProbeKind = (typeof PROBE)[keyof typeof PROBE];
+
+/**
+ * Who the cycles belong to. Each code page has an account (`classify`, asked when its first instruction is decoded); the engine
+ * tells when execution arrives on a page of another account. Cycles that belong to nobody's code are told apart by `exclude`.
+ */
+export interface AttributionPort {
+  /** Account of a code page: owner << 8 | part; part 0: whichever part of the owner ran before. 0: unknown, stays where it was. */
+  classify(hpaPage: number, linear: number): number;
+  /** Execution has reached a page of this account at `cycle`. */
+  arrive(account: number, cycle: number): void;
+}
 
 export interface ProbePort {
   /** False when nobody listens: callers test it first. */

@@ -77,6 +77,7 @@ const FIELDS = {
   sliceStart: 8, // f64 cycles
   instructions: 8, // f64, instructions retired (cycle mode and functional mode)
   retired: 4, // instructions in this slice (cycle mode)
+  account: 4, // of the code that executes: AttributionPort
   currentPage: 4, // address of the code-page structure that executes now
   scratch: [8, 16], // arguments and results of memory slow paths and helpers
   /** Vectors that SSE and x87 instructions raise now: 0 none, 6 #UD, 7 #NM. By CR0.EM, CR0.TS, CR0.MP and CR4.OSFXSR. */

@@ -24,7 +24,7 @@ import { P, PAGE_HEADER, R, RECORD_BYTES, RF_SAME_PAGE } from './engine/record.j
 import { RecordView } from './engine/record-view.js';
 import { EVENT_TYPE, GP, GUEST_EVENT, NM, UD } from './events.js';
 import { LEAVE } from './insn.js';
-import { PROBE, type PlatformPort, type ProbePort, type TimingPort, type VirtPort } from './ports.js';
+import { PROBE, type AttributionPort, type PlatformPort, type ProbePort, type TimingPort, type VirtPort } from './ports.js';
 import { MsrTable, type CpuidTable } from './registers.js';
 import {
   AC, ACTIVITY, CR0_AM, CR0_EM, CR0_PG, CR0_TS, CR0_WP, CR4_OSFXSR, CR4_PAE, CR4_PCIDE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, CS, CpuState, EFER_LMA, EFER_NXE, IF, MODE, S,
@@ -42,6 +42,8 @@ export interface VcpuConfig {
   readonly virt: VirtPort | null;
   readonly timing: TimingPort | null;
   readonly probe: ProbePort;
+  /** Absent: cycles are not attributed. */
+  readonly attribution?: AttributionPort | undefined;
   readonly cpuid: CpuidTable;
   readonly msrs: MsrTable;
   /** MAXPHYADDR, 32 to 52. */
@@ -65,6 +67,7 @@ export class Vcpu implements Cpu, EmittedCodeHost {
   readonly virt: VirtPort | null;
   readonly timing: TimingPort | null;
   readonly probe: ProbePort;
+  readonly attribution: AttributionPort | undefined;
   readonly msrs: MsrTable;
   readonly cpuid: CpuidTable;
   readonly physicalAddressBits: number;
@@ -104,6 +107,7 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     this.virt = c.virt;
     this.timing = c.timing;
     this.probe = c.probe;
+    this.attribution = c.attribution;
     this.cpuid = c.cpuid;
     this.msrs = c.msrs;
     this.physicalAddressBits = c.physicalAddressBits;
@@ -300,8 +304,10 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     const hpaPage = hpa / 4096 >>> 0;
     engine.tlb.fill(u32[S.tlb >>> 2]!, hi, lo, this.mmu);
     if (engine.cache.full) engine.cache.reset();
-    const page = engine.cache.page(hpaPage, mode, at - (lo & 4095));
+    const page = engine.cache.page(hpaPage, mode, at - (lo & 4095), hi * 0x1_0000_0000 + ((lo & ~4095) >>> 0));
     const off = lo & 4095;
+    const account = u32[(page + P.account) >>> 2]!;
+    if (account !== 0 && account !== u32[S.account >>> 2]) this.arrive(account, this.left);
     s.set64(S.codeBase, BigInt.asUintN(64, s.rip - BigInt(off)));
     u32[S.currentPage >>> 2] = page;
     const known = u32[(page + PAGE_HEADER + 4 * off) >>> 2]!;
@@ -390,7 +396,7 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     const record = engine.cache.allocate(first, 2);
     if (!engine.decoder.single(bytes, record, off, mode)) return this.fetchFault();
     // A second page decoded for another code size would be given up here; then this one instruction is not remembered.
-    engine.cache.page(second, mode, at);
+    engine.cache.page(second, mode, at, hi * 0x1_0000_0000 + lo);
     engine.cache.cover(second, 0, off + m.u8[record + R.len]! - 4096);
     engine.cache.share(second, record, 2);
     u32[(straddle + R.target) >>> 2] = record;
@@ -469,6 +475,13 @@ export class Vcpu implements Cpu, EmittedCodeHost {
       i32[S.left >>> 2]! -= u16[(record + R.cost) >>> 1]!;
       u32[S.retired >>> 2]!++;
     } else i32[S.left >>> 2]!--;
+  }
+  arrive(account: number, left: number): number {
+    const { i32 } = this.m;
+    i32[S.left >>> 2] = left;
+    this.m.u32[S.account >>> 2] = account;
+    this.attribution?.arrive(account, this.now());
+    return 0;
   }
   raiseFrom(record: number, vector: number, error: number): number {
     this.look(record);

@@ -6,6 +6,7 @@
  */
 
 import type { ByteSink, DiskBackend, FrameTap } from '../devices/ports.js';
+import type { CodeClassifier } from './attribution.js';
 import type { Profile } from './profile.js';
 
 export type { ByteSink, DiskBackend, FrameTap } from '../devices/ports.js';
@@ -68,6 +69,8 @@ export interface MachineConfig {
   readonly seed?: number;
   /** The real-time clock at power-on, seconds since 1970-01-01 UTC. Default 2020-01-01 00:00:00. */
   readonly startTime?: number;
+  /** Says whose a code page is, for the attribution of cycles (`Machine.attribution`). Default: cycles are not attributed. */
+  readonly classifyCode?: CodeClassifier;
   /** Cycles a second; default the profile's. */
   readonly frequencyHz?: number;
 }

@@ -14,6 +14,7 @@ import { setSegment } from '../cpu/system/segments.js';
 import { LinearMemory } from '../mem/linear-memory.js';
 import { RAM_BASE } from '../mem/layout.js';
 import { PhysicalMemory } from '../mem/physical.js';
+import { Attribution, TRANSITION } from './attribution.js';
 import type { MachineConfig, RunLimits, StopReason } from './config.js';
 import { Dma } from './dma.js';
 import { EventQueue } from './event-queue.js';
@@ -52,6 +53,8 @@ export class Machine {
   readonly frequencyHz: number;
   private readonly engine: Engine;
   private readonly timing: Timing | undefined;
+  /** Present when the configuration classifies code and the mode is `cycle`. */
+  readonly attribution: Attribution | undefined;
   private readonly image: LoadedImage | undefined;
   /** Linear-memory address of the ROM behind the firmware window. */
   private readonly romAt: number;
@@ -82,6 +85,12 @@ export class Machine {
     this.timing = config.mode === 'cycle' ? createTiming(this.memory, this.phys, profile, cpus, this.extension) : undefined;
     this.engine = new Engine(this.memory, this.phys, this.timing?.core);
 
+    if (config.classifyCode !== undefined && this.timing !== undefined) {
+      const pageOf = (hpaPage: number, linear: number) => ({ bytes: this.phys.read(hpaPage * 4096, 4096), linear, hpaPage });
+      const attribution = (this.attribution = new Attribution(pageOf, config.classifyCode));
+      this.engine.cache.classify = (hpaPage, linear) => attribution.classify(hpaPage, linear);
+      this.timing.core.onTransition = (cycles) => attribution.exclude(TRANSITION, cycles);
+    }
     const processors: Processor[] = [];
     const hosts = Array.from({ length: cpus }, (_, id) => ({
       interruptChanged: () => processors[id]?.interruptChanged(),
@@ -104,7 +113,7 @@ export class Machine {
     for (let id = 0; id < cpus; id++)
       processors.push(new Processor({
         id, engine: this.engine, platform: this.platform, extension: createExtension(this.extension, this.engine, cpuid),
-        timing: this.timing?.core ?? null, probe: this.probe, cpuid, lapic: () => this.platform.lapics[id],
+        timing: this.timing?.core ?? null, probe: this.probe, attribution: this.attribution, cpuid, lapic: () => this.platform.lapics[id],
       }));
     this.processors = processors;
     for (const p of processors) this.timing?.attach(p.vcpu);
@@ -268,6 +277,7 @@ export class Machine {
     }
     const from = queue.now();
     queue.advanceTo(next);
+    this.attribution?.idle(from, next);
     for (const p of this.processors) p.vcpu.skipped(next - from);
   }
 }

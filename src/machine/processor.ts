@@ -7,7 +7,7 @@
 import '../cpu/isa/index.js';
 import type { Engine } from '../cpu/engine/engine.js';
 import { MsrTable } from '../cpu/registers.js';
-import type { PlatformPort, ProbePort, TimingPort, VirtPort } from '../cpu/ports.js';
+import type { PlatformPort, AttributionPort, ProbePort, TimingPort, VirtPort } from '../cpu/ports.js';
 import { ACTIVITY, CS, IF, S } from '../cpu/state.js';
 import { cr4AllowedBy, eferAllowedBy, type ProfileCpuid } from '../cpu/system/cpuid.js';
 import { defineCoreMsrs, resetCoreMsrs } from '../cpu/system/msrs.js';
@@ -29,6 +29,7 @@ export interface ProcessorConfig {
   readonly extension: Extension | null;
   readonly timing: TimingPort | null;
   readonly probe: ProbePort;
+  readonly attribution?: AttributionPort | undefined;
   readonly cpuid: ProfileCpuid;
   readonly lapic: () => LocalApic;
 }
@@ -46,7 +47,7 @@ export class Processor implements ApicHost {
     const amd = cpuid.vendor === 'AuthenticAMD', gigabytePages = bit(extended.edx, 26);
     this.extension = c.extension;
     this.vcpu = new Vcpu({
-      id: c.id, engine: c.engine, platform: c.platform, virt: c.extension, timing: c.timing, probe: c.probe, cpuid, msrs: new MsrTable(),
+      id: c.id, engine: c.engine, platform: c.platform, virt: c.extension, timing: c.timing, probe: c.probe, attribution: c.attribution, cpuid, msrs: new MsrTable(),
       physicalAddressBits: cpuid.physicalAddressBits, gigabytePages, bit8Reserved: amd,
     });
     this.vcpu.cr4Allowed = cr4AllowedBy(cpuid);

@@ -11,6 +11,7 @@
  * physical address. SKINIT is never advertised and always #UD.
  */
 
+import { reportSystemCall } from '../cpu/system/fast-calls.js';
 import { Mnemonic } from 'iced-x86';
 import type { Cpu } from '../cpu/cpu.js';
 import { GP, UD } from '../cpu/events.js';
@@ -86,6 +87,7 @@ const setGif = (op: 'STGI' | 'CLGI', value: boolean) => (cpu: Cpu): HelperResult
 
 /** No CPL check, "so the VMM can decide whether to make this instruction legal at the user-level or not". */
 function vmmcall(cpu: Cpu): HelperResult {
+  if (svmOf(cpu) !== null && cpu.inGuest) reportSystemCall(cpu);
   if (svmOf(cpu) !== null && intercepted(cpu, 'VMMCALL')) return LEAVE;
   return cpu.raise(UD);
 }

@@ -102,9 +102,14 @@ export class TimingCore implements TimingPort {
     return cycles;
   }
 
+  /** Hears what each VM transition is charged. */
+  onTransition: ((cycles: number) => void) | undefined;
+
   transition(kind: TransitionKind, parts: TransitionParts): number {
     if (this.transitions === null) throw new Error(`profile ${this.profile.name} has no virtualisation extension to price`);
-    return this.transitions.cost(kind, parts);
+    const cycles = this.transitions.cost(kind, parts);
+    this.onTransition?.(cycles);
+    return cycles;
   }
 
   delivery(kind: 'interrupt' | 'exception' | 'software', privilegeChange: boolean): number {

@@ -7,6 +7,7 @@
  * Invariant: on a processor without VT-x (no Vmx behind `cpu.virt`) every one of them is #UD.
  */
 
+import { reportSystemCall } from '../cpu/system/fast-calls.js';
 import { Mnemonic } from 'iced-x86';
 import type { Cpu } from '../cpu/cpu.js';
 import { GP, UD } from '../cpu/events.js';
@@ -178,6 +179,7 @@ const vmcall: InsnHelper = (cpu) => {
   const x = cpu.virt;
   if (!(x instanceof VmxPort) || !x.on) return cpu.raise(UD);
   if (cpu.inGuest) {
+    reportSystemCall(cpu);
     x.instruction(cpu, 'VMCALL');
     return LEAVE;
   }

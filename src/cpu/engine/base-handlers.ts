@@ -11,6 +11,8 @@ import { ModuleBuilder } from '../../wasm/module.js';
 import { I32, I64 } from '../../wasm/opcodes.js';
 import { MODE, S } from '../state.js';
 import { CODE_PAGE_TABLE } from './code-cache.js';
+import { helperId } from './helpers.js';
+import { reportMarker } from './marker.js';
 import { HANDLER_TYPE, IMPORTS, IMPORT_INDEX, TIMING_IMPORTS, type ImportName } from './host-imports.js';
 import { P, PAGE_HEADER, R, RECORD_BYTES, RF_SAME_PAGE } from './record.js';
 
@@ -46,6 +48,14 @@ function setRipFromPage(f: FunctionEmitter): void {
   f.mem('i64.store', S.rip);
 }
 
+/** Cycle mode: tells when the page's account is another than the one that runs (0: unknown, stays). */
+function arriveOn(f: FunctionEmitter, page: number): void {
+  const account = f.local(I32);
+  f.get(page).mem('i32.load', P.account).tee(account).i32(0).mem('i32.load', S.account).op('i32.ne').if();
+  f.get(account).if();
+  f.get(account).get(LEFT).call(IMPORT_INDEX.arrive).op('drop').end().end();
+}
+
 /** Continue at S.rip when its page is in the software TLB as executable and the instruction is decoded; else leave. */
 function dispatch(fetchAt: FetchAt): FunctionEmitter {
   const f = new FunctionEmitter(HANDLER_TYPE.params);
@@ -62,6 +72,7 @@ function dispatch(fetchAt: FetchAt): FunctionEmitter {
   leave(f).end();
   f.get(page).get(linear).op('i32.wrap_i64').i32(4095).op('i32.and').i32(2).op('i32.shl').op('i32.add').mem('i32.load', PAGE_HEADER).tee(record).op('i32.eqz').if();
   leave(f).end();
+  if (fetchAt !== undefined) arriveOn(f, page);
   f.i32(0).get(page).mem('i32.store', S.currentPage);
   f.i32(0).i32(0).mem('i64.load', S.rip).get(linear).i64(4095n).op('i64.and').op('i64.sub').mem('i64.store', S.codeBase);
   chargeFetch(f, record, fetchAt);
@@ -140,6 +151,15 @@ export function baseModule(timing: boolean): WasmModule {
   go(enter, REC).op('unreachable');
   m.add(enter, [], 'enter');
   const stopNow = (f: FunctionEmitter): void => void leave(f);
+  // marker: XCHG BX,BX. It does nothing, and the probe hears of it.
+  const marker = new FunctionEmitter(HANDLER_TYPE.params);
+  marker.i32(0).get(LEFT).mem('i32.store', S.left).get(REC).i32(helperId(reportMarker)).call(IMPORT_INDEX.helper).op('drop');
+  marker.i32(0).mem('i32.load', S.left);
+  if (timing) marker.get(REC).mem('i32.load16_u', R.cost).op('i32.sub').set(LEFT).i32(0).i32(0).mem('i32.load', S.retired).i32(1).op('i32.add').mem('i32.store', S.retired);
+  else marker.i32(1).op('i32.sub').set(LEFT);
+  marker.get(REC).i32(RECORD_BYTES).op('i32.add').set(REC);
+  go(marker, REC).op('unreachable');
+  m.add(marker, [], 'marker');
   // stop: after a single step. refetch: the record's page has been written to. Both leave before the instruction.
   m.add(atRecord(stopNow), [], 'stop');
   m.add(atRecord(stopNow), [], 'refetch');

@@ -33,8 +33,8 @@ export class CodeCache {
   private readonly pages = new Map<number, CodePage>();
   /** Called when a page gets its first code: the TLBs take its write permission away. */
   protect: (hpaPage: number) => void = () => {};
-  /** Attribution bucket of a new code page; 0 = inherit. */
-  classify: (hpaPage: number) => number = () => 0;
+  /** Account of a new code page: AttributionPort. */
+  classify: (hpaPage: number, linear: number) => number = () => 0;
   /** Pages dropped because they were written to, and resets for want of room. */
   readonly stats = { pages: 0, dropped: 0, resets: 0, records: 0 };
 
@@ -54,8 +54,8 @@ export class CodeCache {
     this.stats.resets++;
   }
 
-  /** The structure of a page decoded for `mode`, made when there is none. @param bytes linear-memory address of the page */
-  page(hpaPage: number, mode: number, bytes: number): number {
+  /** The structure of a page decoded for `mode`, made when there is none. @param bytes linear-memory address of the page @param linear low bits (as a number) of its linear address */
+  page(hpaPage: number, mode: number, bytes: number, linear: number): number {
     const { u32 } = this.m;
     const known = this.pages.get(hpaPage);
     if (known !== undefined) {
@@ -68,7 +68,7 @@ export class CodeCache {
     u32[(address + P.mode) >>> 2] = mode;
     u32[(address + P.hpaPage) >>> 2] = hpaPage;
     u32[(address + P.bytes) >>> 2] = bytes;
-    u32[(address + P.bucket) >>> 2] = this.classify(hpaPage);
+    u32[(address + P.account) >>> 2] = this.classify(hpaPage, linear);
     u32[(CODE_PAGE_TABLE >>> 2) + hpaPage] = address;
     this.pages.set(hpaPage, { address, runs: [], covered: new Uint32Array(128) });
     this.protect(hpaPage);

@@ -170,6 +170,10 @@ export class InstructionDecoder {
       return true;
     }
     this.branchTarget(v, at, off, samePage);
+    if (isMarker(i)) {
+      v.setUint32(at + R.handler, this.handlers.base.marker, true);
+      return false;
+    }
     v.setUint32(at + R.handler, this.handlers.index(spec, i.code, addressing, BITNESS[mode as 0]), true);
     return ENDS.has(i.flowControl);
   }
@@ -266,6 +270,10 @@ export class InstructionDecoder {
     if (samePage !== 0 && target >= 0 && target < 4096) v.setUint8(at + R.flags, v.getUint8(at + R.flags) | RF_SAME_PAGE);
   }
 }
+
+/** XCHG BX,BX: does nothing, and is how a guest marks a point for the probe (see marker.ts). */
+const isMarker = (i: Instruction): boolean =>
+  i.code === Code.Xchg_rm16_r16 && i.op0Kind === OpKind.Register && i.op0Register === Register.BX && i.op1Register === Register.BX;
 
 /** Does a 64-bit mode instruction without address registers have the address-size prefix? Then its address is cut to 32 bits. */
 function hasAddressPrefix(i: Instruction): boolean {

@@ -18,6 +18,7 @@ export interface EmittedCodeHost {
   segmentAccess(record: number, offset: number, segment: number, packed: number): number;
   commit(): number;
   helper(record: number, id: number): number;
+  arrive(account: number, left: number): number;
   raiseFrom(record: number, vector: number, error: number): number;
 }
 
@@ -52,6 +53,7 @@ export class Engine {
         segmentAccess: (r: number, o: number, s: number, p: number) => this.current!.segmentAccess(r, o, s, p),
         commit: () => this.current!.commit(),
         helper: (r: number, id: number) => this.current!.helper(r, id),
+        arrive: (a: number, l: number) => this.current!.arrive(a, l),
         raise: (r: number, v: number, e: number) => this.current!.raiseFrom(r, v, e),
       },
       timing?.functions as Record<TimingImport, unknown> | undefined,

@@ -22,6 +22,8 @@ export const IMPORTS = {
   helper: call(2),
   /** (record, vector, error code or -1) -> 0 */
   raise: call(3),
+  /** (account, left) -> 0: execution has come to a page of another account. */
+  arrive: call(2),
   /** (record, left) tail call: branch whose target record is not linked, out of the page, or at the end of the slice. */
   branchSlow: HANDLER_TYPE,
   /** (unused, left) tail call: continue at S.rip. */

@@ -40,7 +40,7 @@ export const PAGE_HEADER = 16;
 export const P = {
   mode: 0, // u32: S.mode that the records are decoded for
   hpaPage: 4, // u32
-  bucket: 8, // u32: attribution bucket of the page, 0 = inherit
+  account: 8, // u32: AttributionPort
   bytes: 12, // u32: linear-memory address of the page's bytes
 } as const;
 export const PAGE_STRUCT_BYTES = PAGE_HEADER + 4 * 4096;

@@ -9,7 +9,8 @@ import type { Cpu } from '../cpu.js';
 import { GP, UD } from '../events.js';
 import type { InsnView } from '../insn-view.js';
 import { type HelperResult, LEAVE } from '../insn.js';
-import { CS, EFER_SCE, IF, RCX, RDX, RF, RSP, S, SS, VM } from '../state.js';
+import { PROBE } from '../ports.js';
+import { CS, EFER_SCE, IF, RAX, RCX, RDI, RDX, RF, RSP, S, SS, VM } from '../state.js';
 import { arrive } from './code-segment.js';
 import { stepByFinalFlags } from './debug.js';
 import { isCanonical, isRealMode, setSegment } from './segments.js';
@@ -34,9 +35,16 @@ function requireSyscall(cpu: Cpu): void {
   if ((s.efer & EFER_SCE) === 0 || (isAmd(cpu) ? isRealMode(s) : !s.mode64)) cpu.raise(UD);
 }
 
+/** Tells the probe of a call into a more privileged level, with the registers that carry number and first argument by convention. */
+export function reportSystemCall(cpu: Cpu): void {
+  const { s, probe } = cpu;
+  if (probe.active) probe.emit(PROBE.systemCall, cpu.now(), cpu.id, Number(s.gpr(RAX)), Number(s.gpr(RDI)), Number(s.rip), cpu.inGuest ? 1 : 0);
+}
+
 export function syscall(cpu: Cpu, _insn: InsnView): HelperResult {
   const s = cpu.s;
   requireSyscall(cpu);
+  reportSystemCall(cpu);
   const selector = Number((s.get64(S.star) >> 32n) & 0xffffn);
   const flags = s.rflags & ~RF;
   if (s.longMode) {
