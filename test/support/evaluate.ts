@@ -103,6 +103,7 @@ export class Evaluator {
     m: this.m,
     timing: null,
     s: this.s,
+    timing: null,
     raise: (vector: number) => {
       throw new Raised(vector);
     },
