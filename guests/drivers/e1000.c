@@ -11,6 +11,7 @@
 #include "lib/memory.h"
 #include "lib/pci.h"
 #include "lib/string.h"
+#include "lib/x86.h"
 
 enum {
   VENDOR_INTEL = 0x8086, DEVICE_82540EM = 0x100e, BAR_BYTES = 0x20000,
@@ -54,8 +55,8 @@ struct e1000 {
 };
 static struct e1000 e1000;
 
-static uint32_t rd(struct e1000 *e, unsigned reg) { return *(volatile uint32_t *)(e->registers + reg); }
-static void wr(struct e1000 *e, unsigned reg, uint32_t v) { *(volatile uint32_t *)(e->registers + reg) = v; }
+static uint32_t rd(struct e1000 *e, unsigned reg) { return mmio_read(e->registers + reg); }
+static void wr(struct e1000 *e, unsigned reg, uint32_t v) { mmio_write(e->registers + reg, v); }
 
 // Advances tx_done over what has been reported. Only some descriptors report; one that did vouches for all before it.
 static unsigned

@@ -15,7 +15,7 @@ enum {
   PIC1 = 0x20, PIC2 = 0xa0, ELCR1 = 0x4d0, // command port; data port is +1
   ICW1_INIT_ICW4 = 0x11, ICW4_8086 = 0x01, OCW2_EOI = 0x20, OCW3_READ_ISR = 0x0b,
   CASCADE_LINE = 2, LINES = 16, HANDLERS_PER_LINE = 4,
-  IOAPIC_ID_REG = 0, IOAPIC_VERSION_REG = 1, IOAPIC_REDIRECTION = 0x10,
+  IOAPIC_WINDOW = 0x10, IOAPIC_VERSION_REG = 1, IOAPIC_REDIRECTION = 0x10,
   IOAPIC_LEVEL_LOW = 0xa000, IOAPIC_MASKED = 0x10000,
   SVR_ENABLE = 0x100, LVT_EXTINT = 0x700, LVT_NMI = 0x400,
 };
@@ -32,21 +32,21 @@ struct line {
 static struct line lines[LINES];
 static bool use_ioapic, have_lapic;
 
-uint32_t lapic_read(unsigned reg) { return *(volatile uint32_t *)(LAPIC_BASE + reg); }
-void lapic_write(unsigned reg, uint32_t value) { *(volatile uint32_t *)(LAPIC_BASE + reg) = value; }
+uint32_t lapic_read(unsigned reg) { return mmio_read((void *)(LAPIC_BASE + reg)); }
+void lapic_write(unsigned reg, uint32_t value) { mmio_write((void *)(LAPIC_BASE + reg), value); }
 
 static uint32_t
 ioapic_read(unsigned reg)
 {
-  *(volatile uint32_t *)IOAPIC_BASE = reg;
-  return *(volatile uint32_t *)(IOAPIC_BASE + 0x10);
+  mmio_write((void *)IOAPIC_BASE, reg);
+  return mmio_read((void *)(IOAPIC_BASE + IOAPIC_WINDOW));
 }
 
 static void
 ioapic_write(unsigned reg, uint32_t value)
 {
-  *(volatile uint32_t *)IOAPIC_BASE = reg;
-  *(volatile uint32_t *)(IOAPIC_BASE + 0x10) = value;
+  mmio_write((void *)IOAPIC_BASE, reg);
+  mmio_write((void *)(IOAPIC_BASE + IOAPIC_WINDOW), value);
 }
 
 static void

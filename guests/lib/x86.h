@@ -98,4 +98,20 @@ read_rflags(void)
   return v;
 }
 
+// Device memory is reached by plain MOV and nothing else: what emulates a device need not know every instruction with a memory
+// operand, and the compiler must not make "OR to memory" out of a read and a write.
+static inline uint32_t
+mmio_read(const volatile void *at)
+{
+  uint32_t v;
+  __asm__ volatile("movl %1,%0" : "=r"(v) : "m"(*(const volatile uint32_t *)at) : "memory");
+  return v;
+}
+
+static inline void
+mmio_write(volatile void *at, uint32_t value)
+{
+  __asm__ volatile("movl %1,%0" : "=m"(*(volatile uint32_t *)at) : "r"(value) : "memory");
+}
+
 #define RFLAGS_IF 0x200ul
