@@ -17,8 +17,9 @@ export class Eeprom {
   private control = 0;
   private shiftIn = 0;
   private bitsIn = 0;
-  /** Bit of the memory that DO shows, while reading. */
-  private bitOut = -1;
+  private reading = false;
+  /** Bit of the memory that DO shows, while reading; one less until the clock falls. */
+  private bitOut = 0;
   private readWord = 0;
 
   constructor(mac: readonly number[], vendor: number, device: number) {
@@ -35,7 +36,7 @@ export class Eeprom {
 
   /** EECD: the Microwire pins. */
   get pins(): number {
-    const out = this.bitOut < 0 || (this.words[(this.bitOut >> 4) & 63] >> (15 - (this.bitOut & 15))) & 1 ? EECD_DO : 0;
+    const out = !this.reading || (this.words[(this.bitOut >> 4) & 63] >> (15 - (this.bitOut & 15))) & 1 ? EECD_DO : 0;
     return this.control | EECD_PRESENT | out | (this.control & EECD_REQUEST ? EECD_GRANT : 0);
   }
   set pins(value: number) {
@@ -43,17 +44,19 @@ export class Eeprom {
     this.control = value & (EECD_SK | EECD_CS | EECD_DI | EECD_REQUEST);
     if (!(value & EECD_CS)) {
       this.shiftIn = this.bitsIn = 0;
-      this.bitOut = -1;
+      this.reading = false;
       return;
     }
     const rising = value & ~old & EECD_SK, falling = ~value & old & EECD_SK;
-    if (falling && this.bitOut >= 0) this.bitOut++;
-    if (!rising || this.bitOut >= 0) return;
+    if (falling && this.reading) this.bitOut++;
+    if (!rising || this.reading) return;
     const bit = value & EECD_DI ? 1 : 0;
     if (this.bitsIn === 0 && bit === 0) return; // still waiting for the start bit
     this.shiftIn = (this.shiftIn << 1) | bit;
     // The word's first bit follows the falling edge of the clock that took the last address bit.
-    if (++this.bitsIn === COMMAND_BITS && this.shiftIn >> ADDRESS_BITS === READ_OPCODE) this.bitOut = ((this.shiftIn & 63) << 4) - 1;
+    if (++this.bitsIn !== COMMAND_BITS || this.shiftIn >> ADDRESS_BITS !== READ_OPCODE) return;
+    this.reading = true;
+    this.bitOut = ((this.shiftIn & 63) << 4) - 1;
   }
 
   /** EERD: one word at a time; done at once. */

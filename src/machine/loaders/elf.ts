@@ -10,7 +10,8 @@ import { type BootMemory, ImageError } from './boot-memory.js';
 export interface ElfSegment {
   readonly type: number;
   readonly offset: number;
-  readonly vaddr: number;
+  /** Virtual addresses are BigInt: kernels live where a number is no longer exact. */
+  readonly vaddr: bigint;
   readonly paddr: number;
   readonly fileSize: number;
   readonly memorySize: number;
@@ -28,7 +29,7 @@ export const isElf = (b: Uint8Array): boolean => b.length >= 4 && b[0] === 0x7f 
 
 export class Elf {
   readonly is64: boolean;
-  readonly entry: number;
+  readonly entry: bigint;
   readonly segments: readonly ElfSegment[];
   private readonly view: DataView;
 
@@ -42,7 +43,7 @@ export class Elf {
     if (this.is64) this.need(0, 64, 'ELF header');
     const machine = this.view.getUint16(18, true);
     if (machine !== EM_386 && machine !== EM_X86_64) throw new ImageError(`${file}: an ELF file for machine ${machine}, not for x86 (3 or 62)`);
-    this.entry = this.word(24, 24);
+    this.entry = this.address(24, 24);
     this.segments = this.readSegments();
   }
 
@@ -51,8 +52,11 @@ export class Elf {
   }
 
   /** A 32-bit word at `at32`, or a 64-bit word at `at64` in a 64-bit file. */
+  private address(at32: number, at64: number): bigint {
+    return this.is64 ? this.view.getBigUint64(at64, true) : BigInt(this.view.getUint32(at32, true));
+  }
   private word(at32: number, at64: number): number {
-    return this.is64 ? Number(this.view.getBigUint64(at64, true)) : this.view.getUint32(at32, true);
+    return Number(this.address(at32, at64));
   }
 
   private readSegments(): ElfSegment[] {
@@ -64,7 +68,7 @@ export class Elf {
     for (let i = 0; i < count; i++) {
       const p = table + i * size;
       const s = {
-        type: view.getUint32(p, true), offset: this.word(p + 4, p + 8), vaddr: this.word(p + 8, p + 16), paddr: this.word(p + 12, p + 24),
+        type: view.getUint32(p, true), offset: this.word(p + 4, p + 8), vaddr: this.address(p + 8, p + 16), paddr: this.word(p + 12, p + 24),
         fileSize: this.word(p + 16, p + 32), memorySize: this.word(p + 20, p + 40),
       };
       if (s.type === PT_LOAD || s.type === PT_NOTE) this.need(s.offset, s.fileSize, `segment ${i}`);
@@ -82,8 +86,8 @@ export class Elf {
 
   /** The entry point as a physical address: kernels linked high give a virtual one. */
   get physicalEntry(): number {
-    const s = this.segments.find((x) => x.type === PT_LOAD && this.entry >= x.vaddr && this.entry < x.vaddr + x.memorySize);
-    return s === undefined ? this.entry : this.entry - s.vaddr + s.paddr;
+    const s = this.segments.find((x) => x.type === PT_LOAD && this.entry >= x.vaddr && this.entry < x.vaddr + BigInt(x.memorySize));
+    return s === undefined ? Number(this.entry) : Number(this.entry - s.vaddr) + s.paddr;
   }
 
   *notes(): IterableIterator<ElfNote> {
