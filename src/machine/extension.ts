@@ -4,12 +4,13 @@ import type { Engine } from '../cpu/engine/engine.js';
 import type { CpuidProfile } from '../cpu/system/cpuid.js';
 import { ProfileCpuid } from '../cpu/system/cpuid.js';
 import { capabilitiesFromCpuid, createSvm } from '../svm/index.js';
+import { ALL_FEATURES, createVmx, parseVmxOptions, type VmxOptions } from '../vtx/index.js';
 import type { Extension } from './processor.js';
 import { type Profile, ProfileError } from './profile.js';
 
 export type ExtensionKind = 'vmx' | 'svm' | 'none';
 
-const VMX_BIT = 1 << 5, SVM_BIT = 1 << 2;
+const VMX_BIT = 1 << 5, SVM_BIT = 1 << 2, SVM_LEAF = 0x8000_000a;
 
 /** The `cpuid` part of a profile as a table. */
 export function profileCpuid(profile: Profile, cpus: number, virtualization: ExtensionKind): ProfileCpuid {
@@ -23,10 +24,23 @@ export function extensionOf(profile: Profile): ExtensionKind {
   return (profileCpuid(profile, 1, 'svm').fixed(0x8000_0001).ecx & SVM_BIT) !== 0 ? 'svm' : 'none';
 }
 
+/** The features of the profile's VT-x; without a `vmx` part everything that is implemented. */
+function vmxOptions(profile: Profile): VmxOptions {
+  const part = profile['vmx'];
+  return part === undefined ? ALL_FEATURES : parseVmxOptions(part, profile.name);
+}
+
 /** Makes the extension of one vCPU. */
-export function createExtension(kind: ExtensionKind, engine: Engine, cpuid: ProfileCpuid): Extension | null {
+export function createExtension(kind: ExtensionKind, profile: Profile, engine: Engine, cpuid: ProfileCpuid): Extension | null {
   switch (kind) {
-    case 'svm': return createSvm({ memory: engine.m, capabilities: capabilitiesFromCpuid(cpuid.fixed(0x8000_000a)) }) as Extension;
-    default: return null;
+    case 'vmx': {
+      const port = createVmx({ memory: engine.m, capabilities: vmxOptions(profile) });
+      return { port, exitCounts: () => new Map(Object.entries(port.exitTable())) };
+    }
+    case 'svm': {
+      const port = createSvm({ memory: engine.m, capabilities: capabilitiesFromCpuid(cpuid.fixed(SVM_LEAF)) });
+      return { port, exitCounts: () => port.exitCounts() };
+    }
+    case 'none': return null;
   }
 }

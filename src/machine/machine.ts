@@ -112,7 +112,7 @@ export class Machine {
     });
     for (let id = 0; id < cpus; id++)
       processors.push(new Processor({
-        id, engine: this.engine, platform: this.platform, extension: createExtension(this.extension, this.engine, cpuid),
+        id, engine: this.engine, platform: this.platform, extension: createExtension(this.extension, profile, this.engine, cpuid),
         timing: this.timing?.core ?? null, probe: this.probe, attribution: this.attribution, cpuid, lapic: () => this.platform.lapics[id],
       }));
     this.processors = processors;

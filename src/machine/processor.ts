@@ -15,9 +15,9 @@ import { Vcpu } from '../cpu/vcpu.js';
 import type { ApicHost, LocalApic } from '../devices/lapic.js';
 import { defineApicMsrs } from './apic-msrs.js';
 
-/** What the machine asks of either extension besides the cpu's port. */
-export interface Extension extends VirtPort {
-  attach(cpu: Vcpu): void;
+/** A virtualisation extension as the machine holds it. */
+export interface Extension {
+  readonly port: VirtPort & { attach(cpu: Vcpu): void };
   /** Exits since power-on, by the manual's name. */
   exitCounts(): Map<string, number>;
 }
@@ -47,7 +47,7 @@ export class Processor implements ApicHost {
     const amd = cpuid.vendor === 'AuthenticAMD', gigabytePages = bit(extended.edx, 26);
     this.extension = c.extension;
     this.vcpu = new Vcpu({
-      id: c.id, engine: c.engine, platform: c.platform, virt: c.extension, timing: c.timing, probe: c.probe, attribution: c.attribution, cpuid, msrs: new MsrTable(),
+      id: c.id, engine: c.engine, platform: c.platform, virt: c.extension?.port ?? null, timing: c.timing, probe: c.probe, attribution: c.attribution, cpuid, msrs: new MsrTable(),
       physicalAddressBits: cpuid.physicalAddressBits, gigabytePages, bit8Reserved: amd,
     });
     this.vcpu.cr4Allowed = cr4AllowedBy(cpuid);
@@ -56,7 +56,7 @@ export class Processor implements ApicHost {
       vendor: cpuid.vendor, rdtscp: bit(extended.edx, 27), tscAdjust: bit(cpuid.fixed(7).ebx, 1), longMode: bit(extended.edx, 29),
     });
     defineApicMsrs(this.vcpu.msrs, c.lapic, { x2apic: bit(one.ecx, 21), tscDeadline: bit(one.ecx, 24) });
-    c.extension?.attach(this.vcpu);
+    c.extension?.port.attach(this.vcpu);
   }
 
   /** RESET#: the boot processor starts at the reset vector, the others wait. */

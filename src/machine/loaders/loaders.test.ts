@@ -117,7 +117,7 @@ describe('image loaders', () => {
     expect(bad(new Uint8Array(5000))).toMatch(/^img: not a Multiboot 1 or 2 image, .* not a Linux bzImage$/);
     expect(bad(elf(false, MB1, 0x20_0000).subarray(0, 4100))).toMatch(/^img: truncated: .* the file at 4100$|not a Multiboot/);
     expect(bad(elf(false, MB1, 0xf000_0000))).toMatch(/^img: the image needs memory 0xf0000000-/);
-    expect(bad(elf(false, MB1, 0x9_ef80))).toMatch(/^img: the image needs memory 0x9ef80-/);
+    expect(bad(elf(false, MB1, 0x9_eff0))).toMatch(/^img: the image needs memory 0x9eff0-/);
     expect(recogniseImage({ name: 'x', bytes: Uint8Array.of(1, 2, 3) })).toBe(undefined);
   });
 });
