@@ -117,16 +117,15 @@ pci_interrupt_line(const struct pci_device *d)
 
   if(!pin)
     panic("PCI device %u.%u has no interrupt pin", d->device, d->function);
-  if(!pci_find_device(VENDOR_INTEL, PIIX3_ISA, 0, &bridge) && !pci_find_device(VENDOR_INTEL, PIIX4_ISA, 0, &bridge))
+  if(line >= 3 && line <= 15) // firmware has routed it, and knows the board
     return line;
+  if(!pci_find_device(VENDOR_INTEL, PIIX3_ISA, 0, &bridge) && !pci_find_device(VENDOR_INTEL, PIIX4_ISA, 0, &bridge))
+    panic("PCI device %u.%u: nobody has routed its interrupt, and there is no PIIX to do it", d->device, d->function);
   // On a PIIX board INTA#-INTD# of the slots are rotated over PIRQA#-PIRQD# (slot 1: A).
   unsigned pirq = (d->device - 1 + pin - 1) & 3, shift = 8 * pirq;
   uint32_t routes = pci_read(&bridge, PIRQRC);
   uint8_t route = (uint8_t)(routes >> shift);
-  if(!(route & PIRQRC_DISABLED))
-    return route & 15;
-  if(line < 3 || line > 15)
-    line = FALLBACK_LINE;
+  line = route & PIRQRC_DISABLED ? FALLBACK_LINE : route & 15;
   pci_write(&bridge, PIRQRC, (routes & ~(0xffu << shift)) | line << shift);
   pci_write(d, PCI_INTERRUPT, (interrupt & ~0xffu) | line);
   return line;
