@@ -151,6 +151,7 @@ void vm_init(void);
 void vm_drop_identity(void);
 uint64 hv_cr3(void);
 void gdt_load(void);
+void syscall_msrs_load(void);
 void vm_fill_l4(uint64 *l4);
 void vm_map_guest_gdt(const uint64 *frames);
 void vm_set_kstack(uint64 top, bool ports);

@@ -80,10 +80,21 @@ gdt_load(void)
   ltr(SEL_TSS);
 }
 
+// SYSCALL of PV guests comes to entry.S. A hardware-virtualised guest has values of its own in these registers.
+void
+syscall_msrs_load(void)
+{
+  extern char syscall_entry[], syscall32_entry[];
+
+  wrmsr(MSR_STAR, (uint64)SEL_R3_CS32 << 48 | (uint64)SEL_HV_CS << 32);
+  wrmsr(MSR_LSTAR, (uint64)syscall_entry);
+  wrmsr(MSR_CSTAR, (uint64)syscall32_entry);
+  wrmsr(MSR_FMASK, RFLAGS_IF | RFLAGS_TF | RFLAGS_DF | RFLAGS_NT | RFLAGS_AC | RFLAGS_RF | RFLAGS_IOPL);
+}
+
 void
 vm_init(void)
 {
-  extern char syscall_entry[], syscall32_entry[];
   static uint8 df_stack[4096] __attribute__((aligned(16)));
 
   map_m2p();
@@ -96,10 +107,7 @@ vm_init(void)
   asm volatile("pushq %0; leaq 1f(%%rip), %%rax; pushq %%rax; lretq; 1:" : : "i"(SEL_HV_CS) : "rax", "memory");
   asm volatile("mov %0, %%ss" : : "r"((uint16)SEL_HV_DS));
   lldt(0);
-  wrmsr(MSR_STAR, (uint64)SEL_R3_CS32 << 48 | (uint64)SEL_HV_CS << 32);
-  wrmsr(MSR_LSTAR, (uint64)syscall_entry);
-  wrmsr(MSR_CSTAR, (uint64)syscall32_entry);
-  wrmsr(MSR_FMASK, RFLAGS_IF | RFLAGS_TF | RFLAGS_DF | RFLAGS_NT | RFLAGS_AC | RFLAGS_RF | RFLAGS_IOPL);
+  syscall_msrs_load();
 }
 
 // The boot loader's identity map has done its work.

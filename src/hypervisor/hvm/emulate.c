@@ -114,6 +114,70 @@ read_to(struct vcpu *v, struct decoded *d, uint64 gpa, int from, int to, bool si
   put_reg(v, d, d->modrm_reg, to, val);
 }
 
+// --- arithmetic with device memory: what `*reg |= BIT` and `if(*reg & BIT)` become ---
+
+enum alu { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP };
+
+#define STATUS_FLAGS 0x8d5ul // OF SF ZF AF PF CF
+
+// The processor computes result and flags itself, with the operands at the top of a register so that carry and sign are there;
+// parity and auxiliary carry, which look at the low bits, are then put right. ADC and SBB are not done: false.
+static bool
+alu(struct vcpu *v, int op, int size, uint64 x, uint64 y, uint64 *result)
+{
+  int up = 64 - 8 * size;
+  uint64 a = x << up, b = y << up, flags;
+
+  switch(op){
+  case ALU_ADD: asm("add %2, %0; pushfq; popq %1" : "+r"(a), "=r"(flags) : "r"(b) : "cc"); break;
+  case ALU_OR: asm("or %2, %0; pushfq; popq %1" : "+r"(a), "=r"(flags) : "r"(b) : "cc"); break;
+  case ALU_AND: asm("and %2, %0; pushfq; popq %1" : "+r"(a), "=r"(flags) : "r"(b) : "cc"); break;
+  case ALU_XOR: asm("xor %2, %0; pushfq; popq %1" : "+r"(a), "=r"(flags) : "r"(b) : "cc"); break;
+  case ALU_SUB: case ALU_CMP: asm("sub %2, %0; pushfq; popq %1" : "+r"(a), "=r"(flags) : "r"(b) : "cc"); break;
+  default: return false;
+  }
+  *result = a >> up;
+  flags &= STATUS_FLAGS & ~0x14ul;
+  if(!(__builtin_popcountll(*result & 0xff) & 1))
+    flags |= 4;
+  if((op == ALU_ADD || op == ALU_SUB || op == ALU_CMP) && ((x ^ y ^ *result) & 0x10))
+    flags |= 0x10;
+  v->regs->rflags = (v->regs->rflags & ~STATUS_FLAGS) | flags;
+  return true;
+}
+
+// Memory is the destination: read, compute, write back unless only the flags are wanted.
+static bool
+alu_memory(struct vcpu *v, uint64 gpa, int op, bool write_back, int size, uint64 operand)
+{
+  uint64 val = hvm_mmio_access(v, gpa, size, false, 0) & mask_of(size);
+
+  if(!alu(v, op, size, val, operand & mask_of(size), &val))
+    return false;
+  if(write_back)
+    hvm_mmio_access(v, gpa, size, true, val);
+  return true;
+}
+
+// Opcodes 00-3B in groups of eight: r/m with register and back.
+static bool
+alu_register(struct vcpu *v, struct decoded *d, uint64 gpa, int opcode)
+{
+  int op = opcode >> 3, size = opcode & 1 ? d->size : 1;
+  uint64 val;
+
+  if((opcode & 7) > 3 || !modrm(d))
+    return false;
+  if(!(opcode & 2))
+    return alu_memory(v, gpa, op, op != ALU_CMP, size, get_reg(v, d, d->modrm_reg, size));
+  val = hvm_mmio_access(v, gpa, size, false, 0) & mask_of(size);
+  if(!alu(v, op, size, get_reg(v, d, d->modrm_reg, size), val, &val))
+    return false;
+  if(op != ALU_CMP)
+    put_reg(v, d, d->modrm_reg, size, val);
+  return true;
+}
+
 // STOS to device memory, and MOVS between it and memory: one element; a repetition comes back here by itself.
 static bool
 string_move(struct vcpu *v, struct decoded *d, int opcode, uint64 gpa, bool write)
@@ -193,6 +257,28 @@ execute(struct vcpu *v, struct decoded *d, uint64 gpa, bool write)
     else
       read_to(v, d, gpa, size, size, false);
     return true;
+  case 0x80: case 0x81: case 0x83: // group 1: r/m with immediate
+    if(!modrm(d))
+      return false;
+    val = immediate(d, opcode == 0x81 ? size : 1);
+    return alu_memory(v, gpa, d->modrm_reg & 7, (d->modrm_reg & 7) != ALU_CMP, size, val);
+  case 0x84: case 0x85: // TEST r/m, r
+    if(!modrm(d))
+      return false;
+    return alu_memory(v, gpa, ALU_AND, false, size, get_reg(v, d, d->modrm_reg, size));
+  case 0xf6: case 0xf7: // TEST r/m, imm
+    if(!modrm(d) || (d->modrm_reg & 7) > 1)
+      return false;
+    return alu_memory(v, gpa, ALU_AND, false, size, immediate(d, size));
+  case 0x86: case 0x87: // XCHG
+    if(!modrm(d))
+      return false;
+    val = hvm_mmio_access(v, gpa, size, false, 0);
+    hvm_mmio_access(v, gpa, size, true, get_reg(v, d, d->modrm_reg, size));
+    put_reg(v, d, d->modrm_reg, size, val);
+    return true;
+  case 0x00 ... 0x0e: case 0x10 ... 0x3b:
+    return alu_register(v, d, gpa, opcode);
   case 0xa4: case 0xa5: case 0xaa: case 0xab:
     return string_move(v, d, opcode, gpa, write);
   default:

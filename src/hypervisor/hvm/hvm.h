@@ -86,9 +86,11 @@ struct hvm_vcpu {
   uint8 upcall_vector;                   // HVMOP_set_evtchn_upcall_vector, 0: none
   bool launched;                         // VMX
   bool flush;                            // translations changed
-  uint32 dirty;                          // VMX: which of RIP, RSP, RFLAGS differ from the VMCS
-  uint64 efer, cr0, cr3, cr4;            // VMX: as the guest sees them
-  uint64 star, lstar, cstar, fmask, kernel_gs_base, tsc_aux; // VMX: the guest's
+  bool injecting;                        // VMX: the next entry delivers an event
+  uint32 proc;                           // VMX: processor-based controls
+  uint64 rip, rsp, rflags;               // VMX: what the VMCS has
+  uint64 efer, cr0, cr3, cr4;            // VMX: as the guest sees them, when a write to one of them was last done for it
+  uint64 star, lstar, cstar, fmask, kernel_gs_base; // VMX: the guest's while it is not loaded
   uint64 exits;
 };
 

@@ -1,0 +1,127 @@
+// Fields and controls of the virtual-machine control structure. SDM 3D Appendix B "Field Encoding in VMCS";
+// SDM 3C chapter 25 "Virtual Machine Control Structures"; exit reasons: SDM 3D Appendix C "VMX Basic Exit Reasons".
+#ifndef VMCS_H
+#define VMCS_H
+
+#define VIRTUAL_PROCESSOR_ID 0x0000
+#define GUEST_ES_SELECTOR 0x0800 // CS, SS, DS, FS, GS, LDTR, TR follow, 2 apart
+#define GUEST_LDTR_SELECTOR 0x080c
+#define GUEST_TR_SELECTOR 0x080e
+#define HOST_CS_SELECTOR 0x0c02
+#define HOST_SS_SELECTOR 0x0c04
+#define HOST_TR_SELECTOR 0x0c0c
+#define MSR_BITMAP 0x2004
+#define EPT_POINTER 0x201a
+#define GUEST_PHYSICAL_ADDRESS 0x2400
+#define VMCS_LINK_POINTER 0x2800
+#define GUEST_IA32_EFER 0x2806
+#define GUEST_PDPTE0 0x280a // 1 to 3 follow, 2 apart
+#define HOST_IA32_EFER 0x2c02
+#define PIN_BASED_CONTROLS 0x4000
+#define PROC_BASED_CONTROLS 0x4002
+#define EXCEPTION_BITMAP 0x4004
+#define EXIT_CONTROLS 0x400c
+#define ENTRY_CONTROLS 0x4012
+#define ENTRY_INTERRUPTION_INFO 0x4016
+#define ENTRY_EXCEPTION_ERROR 0x4018
+#define ENTRY_INSTRUCTION_LENGTH 0x401a
+#define SECONDARY_CONTROLS 0x401e
+#define VM_INSTRUCTION_ERROR 0x4400
+#define EXIT_REASON 0x4402
+#define EXIT_INTERRUPTION_INFO 0x4404
+#define IDT_VECTORING_INFO 0x4408
+#define IDT_VECTORING_ERROR 0x440a
+#define EXIT_INSTRUCTION_LENGTH 0x440c
+#define GUEST_ES_LIMIT 0x4800
+#define GUEST_LDTR_LIMIT 0x480c
+#define GUEST_TR_LIMIT 0x480e
+#define GUEST_GDTR_LIMIT 0x4810
+#define GUEST_IDTR_LIMIT 0x4812
+#define GUEST_ES_ACCESS 0x4814
+#define GUEST_LDTR_ACCESS 0x4820
+#define GUEST_TR_ACCESS 0x4822
+#define GUEST_INTERRUPTIBILITY 0x4824
+#define CR0_MASK 0x6000
+#define CR4_MASK 0x6002
+#define CR0_SHADOW 0x6004
+#define CR4_SHADOW 0x6006
+#define EXIT_QUALIFICATION 0x6400
+#define GUEST_CR0 0x6800
+#define GUEST_CR3 0x6802
+#define GUEST_CR4 0x6804
+#define GUEST_ES_BASE 0x6806
+#define GUEST_DR7 0x681a
+#define GUEST_RSP 0x681c
+#define GUEST_RIP 0x681e
+#define GUEST_RFLAGS 0x6820
+#define HOST_CR0 0x6c00
+#define HOST_CR3 0x6c02
+#define HOST_CR4 0x6c04
+#define HOST_TR_BASE 0x6c0a
+#define HOST_GDTR_BASE 0x6c0c
+#define HOST_IDTR_BASE 0x6c0e
+#define HOST_RSP 0x6c14
+#define HOST_RIP 0x6c16
+
+#define PIN_EXTERNAL_INTERRUPT (1u << 0)
+#define PIN_NMI (1u << 3)
+
+#define PROC_INTERRUPT_WINDOW (1u << 2)
+#define PROC_HLT (1u << 7)
+#define PROC_INVLPG (1u << 9)
+#define PROC_MWAIT (1u << 10)
+#define PROC_RDPMC (1u << 11)
+#define PROC_CR3_LOAD (1u << 15)
+#define PROC_CR3_STORE (1u << 16)
+#define PROC_CR8_LOAD (1u << 19)
+#define PROC_CR8_STORE (1u << 20)
+#define PROC_UNCONDITIONAL_IO (1u << 24)
+#define PROC_MSR_BITMAPS (1u << 28)
+#define PROC_MONITOR (1u << 29)
+#define PROC_SECONDARY (1u << 31)
+
+#define PROC2_EPT (1u << 1)
+#define PROC2_VPID (1u << 5)
+#define PROC2_WBINVD (1u << 6)
+#define PROC2_UNRESTRICTED (1u << 7)
+
+#define EXIT_HOST_64BIT (1u << 9)
+#define EXIT_SAVE_EFER (1u << 20)
+#define EXIT_LOAD_EFER (1u << 21)
+
+#define ENTRY_GUEST_IA32E (1u << 9)
+#define ENTRY_LOAD_EFER (1u << 15)
+
+#define INFO_VALID (1u << 31)
+#define INFO_ERROR (1u << 11)
+#define INFO_TYPE_NMI 2
+
+#define ACCESS_UNUSABLE (1u << 16)
+
+#define REASON_EXCEPTION 0
+#define REASON_EXTERNAL_INTERRUPT 1
+#define REASON_TRIPLE_FAULT 2
+#define REASON_INTERRUPT_WINDOW 7
+#define REASON_CPUID 10
+#define REASON_HLT 12
+#define REASON_INVD 13
+#define REASON_RDPMC 15
+#define REASON_VMCALL 18
+#define REASON_VMCLEAR 19
+#define REASON_VMXON 27
+#define REASON_CR_ACCESS 28
+#define REASON_IO 30
+#define REASON_RDMSR 31
+#define REASON_WRMSR 32
+#define REASON_GUEST_STATE 33
+#define REASON_MWAIT 36
+#define REASON_MONITOR 39
+#define REASON_EPT_VIOLATION 48
+#define REASON_EPT_MISCONFIGURATION 49
+#define REASON_INVEPT 50
+#define REASON_INVVPID 53
+#define REASON_WBINVD 54
+#define REASON_XSETBV 55
+#define REASON_ENTRY_FAILED (1u << 31)
+
+#endif
