@@ -9,6 +9,7 @@
  */
 
 import { Engine } from '../cpu/engine/engine.js';
+import { encodingsOf } from '../cpu/isa/advertised.js';
 import { CR0_ET, CR0_PE, CS, DS, ES, FS, GS, RAX, RBX, RSI, S, SS } from '../cpu/state.js';
 import { setSegment } from '../cpu/system/segments.js';
 import { LinearMemory } from '../mem/linear-memory.js';
@@ -83,7 +84,7 @@ export class Machine {
     this.memory = new LinearMemory(memoryBytes);
     this.phys = new PhysicalMemory(this.memory);
     this.timing = config.mode === 'cycle' ? createTiming(this.memory, this.phys, profile, cpus, this.extension) : undefined;
-    this.engine = new Engine(this.memory, this.phys, this.timing?.core);
+    this.engine = new Engine(this.memory, this.phys, this.timing?.core, encodingsOf((leaf) => cpuid.fixed(leaf)));
 
     if (config.classifyCode !== undefined && this.timing !== undefined) {
       const pageOf = (hpaPage: number, linear: number) => ({ bytes: this.phys.read(hpaPage * 4096, 4096), linear, hpaPage });

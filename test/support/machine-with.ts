@@ -9,6 +9,7 @@
 import { Vcpu } from '../../src/cpu/vcpu.js';
 import { Engine } from '../../src/cpu/engine/engine.js';
 import '../../src/cpu/isa/index.js';
+import type { EncodingSet } from '../../src/cpu/isa/advertised.js';
 import type { PlatformPort, ProbePort } from '../../src/cpu/ports.js';
 import { MsrTable, type CpuidTable } from '../../src/cpu/registers.js';
 import { ACTIVITY, CR0_PE, CR0_PG, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_PAE, CS, DS, EFER_LMA, EFER_LME, ES, FS, GS, RSP, S, SS, TR } from '../../src/cpu/state.js';
@@ -43,12 +44,13 @@ export class TestMachine {
   private readonly m: LinearMemory;
   private time = 0;
 
-  constructor() {
+  /** @param encodings of the processor; absent: all that are described */
+  constructor(encodings?: EncodingSet) {
     this.m = new LinearMemory(RAM_BYTES);
     this.phys = new PhysicalMemory(this.m);
     this.vcpu = new Vcpu({
       id: 0,
-      engine: new Engine(this.m, this.phys),
+      engine: new Engine(this.m, this.phys, undefined, encodings),
       platform: nothing,
       virt: null,
       timing: null,

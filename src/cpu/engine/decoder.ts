@@ -8,6 +8,7 @@
 import { Code, Decoder, DecoderError, FlowControl, Instruction, OpKind, Register, RegisterExt } from 'iced-x86';
 import type { LinearMemory } from '../../mem/linear-memory.js';
 import { ZERO_SLOT } from '../../mem/layout.js';
+import type { EncodingSet } from '../isa/advertised.js';
 import { insnFor, type InsnSpec } from '../insn.js';
 import { CS, DS, ES, FS, GS, MODE, S, SEG, SS, gprAddress, segAddress } from '../state.js';
 import type { CodeCache } from './code-cache.js';
@@ -55,6 +56,8 @@ export class InstructionDecoder {
     private readonly handlers: Handlers,
     /** Cycle mode: prices runs. */
     private readonly timing?: RunTiming,
+    /** The processor's encodings; absent: all that are described. */
+    private readonly encodings?: EncodingSet,
   ) {}
 
   /**
@@ -66,7 +69,7 @@ export class InstructionDecoder {
     const { u32, u8 } = this.m;
     const slots = (page + PAGE_HEADER) >>> 2;
     const bytes = u8.slice(bytesAt + off, bytesAt + 4096);
-    const decoder = new Decoder(BITNESS[mode as 0], bytes, 0);
+    const decoder = new Decoder(BITNESS[mode as 0], bytes, this.encodings?.decoderOptions ?? 0);
     decoder.ip = BigInt(off);
     const draft = new DataView(new ArrayBuffer(2 * (MAX_RUN + 1) * RECORD_BYTES));
     const offsets: number[] = []; // of instructions
@@ -134,7 +137,7 @@ export class InstructionDecoder {
    * @returns false when the bytes are not enough
    */
   single(bytes: Uint8Array, record: number, off: number, mode: number): boolean {
-    const decoder = new Decoder(BITNESS[mode as 0], bytes, 0);
+    const decoder = new Decoder(BITNESS[mode as 0], bytes, this.encodings?.decoderOptions ?? 0);
     decoder.ip = BigInt(off);
     decoder.decodeOut(this.insn);
     const short = decoder.lastError === NO_MORE_BYTES;
@@ -156,9 +159,10 @@ export class InstructionDecoder {
     v.setUint16(at + R.off, off, true);
     v.setUint8(at + R.len, i.length);
     v.setUint16(at + R.code, i.code, true);
-    const spec = i.code === Code.INVALID ? undefined : insnFor(i.code);
+    const invalid = i.code === Code.INVALID || this.encodings?.has(i.code) === false;
+    const spec = invalid ? undefined : insnFor(i.code);
     if (spec === undefined) {
-      v.setUint32(at + R.handler, i.code === Code.INVALID ? this.handlers.base.invalid : this.handlers.base.unknown, true);
+      v.setUint32(at + R.handler, invalid ? this.handlers.base.invalid : this.handlers.base.unknown, true);
       return true;
     }
     v.setUint8(at + R.flags, (i.hasRepPrefix ? RF_REP : 0) | (i.hasRepnePrefix ? RF_REPNE : 0) | (i.hasLockPrefix ? RF_LOCK : 0));

@@ -7,6 +7,7 @@ import type { Instruction } from 'iced-x86';
 import type { LinearMemory } from '../../mem/linear-memory.js';
 import type { PhysicalMemory } from '../../mem/physical.js';
 import { TlbPool } from '../../mmu/tlb.js';
+import type { EncodingSet } from '../isa/advertised.js';
 import { CodeCache } from './code-cache.js';
 import { InstructionDecoder } from './decoder.js';
 import { Handlers } from './handlers.js';
@@ -43,6 +44,8 @@ export class Engine {
     readonly phys: PhysicalMemory,
     /** Absent: functional mode, one instruction is one cycle. */
     readonly timing?: EngineTiming,
+    /** The processor's encodings: what it does not advertise raises #UD. Absent: all that are described. */
+    encodings?: EncodingSet,
   ) {
     this.cache = new CodeCache(m);
     this.tlb = new TlbPool(m, phys);
@@ -58,7 +61,7 @@ export class Engine {
       },
       timing?.functions as Record<TimingImport, unknown> | undefined,
     );
-    this.decoder = new InstructionDecoder(m, this.cache, this.handlers, timing);
+    this.decoder = new InstructionDecoder(m, this.cache, this.handlers, timing, encodings);
     this.cache.refetchHandler = this.handlers.base.refetch;
     this.cache.protect = (page) => this.tlb.protectPage(page);
     this.tlb.isCodePage = (page) => this.cache.isCodePage(page);

@@ -14,6 +14,7 @@ const nothing = (): void => {};
 
 insn('NOP', { forms: [...allForms(Mnemonic.Nop), ...allForms(Mnemonic.Reservednop)], body: nothing });
 insn('ENDBR', { forms: [Code.Endbr32, Code.Endbr64], body: nothing });
+insn('other hints', { forms: [Code.Cldemote_m8, Code.Prefetchit0_m8, Code.Prefetchit1_m8], body: nothing });
 // Without CET these are the hint NOPs that they were made from.
 insn('RDSSP', { forms: [Code.Rdsspd_r32, Code.Rdsspq_r64], body: nothing });
 insn('PREFETCH', {
