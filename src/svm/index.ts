@@ -246,9 +246,14 @@ export class Svm extends SvmRegisters implements VirtPort {
     return 'exit';
   }
 
+  /** An INIT that is not intercepted ends the guest with everything else: nothing is saved in the VMCB. */
   private init(cpu: Cpu): 'exit' | 'deliver' {
-    if (!this.intercepted('INIT') && this.vmCr & VM_CR_R_INIT) cpu.notImplemented('INIT redirection to #SX (VM_CR.R_INIT)');
-    return this.exitOrDeliver(cpu, 'INIT');
+    if (this.intercepted('INIT')) return this.exitOrDeliver(cpu, 'INIT');
+    if (this.vmCr & VM_CR_R_INIT) cpu.notImplemented('INIT redirection to #SX (VM_CR.R_INIT)');
+    this.leaveGuest();
+    cpu.s.set32(S.guest, 0);
+    cpu.addressSpaceTag = 0;
+    return 'deliver';
   }
 
   private virtualInterruptPending(): boolean {
