@@ -9,7 +9,7 @@
 
 #pragma clang section text=".text.backend"
 
-enum { QUEUE = 512, SLOT = 2048, PORTS_MAX = 32 };
+enum { QUEUE = 512, OUT_QUEUE = 64, SLOT = 2048, PORTS_MAX = 32 };
 
 static struct net_device *card;
 static struct bridge_port *ports[PORTS_MAX];
@@ -23,17 +23,19 @@ static uint64_t dropped;
 
 // Frames for the card that it has no room for.
 static char *out_data;
-static uint16_t out_bytes[QUEUE];
+static uint16_t out_bytes[OUT_QUEUE];
 static unsigned out_head, out_tail;
 
 static void drain(void *context);
+static void refill_card(void *context);
 static struct work work = { .function = drain };
+static struct work out_work = { .function = refill_card };
 
 static void
 flush_out(void)
 {
   while(out_head != out_tail){
-    unsigned slot = out_head % QUEUE;
+    unsigned slot = out_head % OUT_QUEUE;
     if(!card->transmit(card, out_data + slot * SLOT, out_bytes[slot], out_head + 1 != out_tail))
       return;
     out_head++;
@@ -48,14 +50,44 @@ send_to_card(const void *frame, size_t bytes)
   flush_out();
   if(out_head == out_tail && card->transmit(card, frame, bytes, false))
     return;
-  if(out_tail - out_head == QUEUE){
-    dropped++;
+  if(out_tail - out_head == OUT_QUEUE){
+    dropped++; // a port that did not ask bridge_has_room
     return;
   }
-  unsigned slot = out_tail % QUEUE;
+  unsigned slot = out_tail % OUT_QUEUE;
   memcpy(out_data + slot * SLOT, frame, bytes);
   out_bytes[slot] = (uint16_t)bytes;
   out_tail++;
+  card->notify_at(card, card->queue_size / 2);
+}
+
+bool
+bridge_has_room(struct bridge_port *from, unsigned n)
+{
+  from->held = OUT_QUEUE - (out_tail - out_head) < n;
+  return !from->held;
+}
+
+static void
+card_sent(void *context)
+{
+  work_queue(&out_work);
+}
+
+// The card has sent some: hand it what waits, then let the ports go on.
+static void
+refill_card(void *context)
+{
+  flush_out();
+  if(out_head != out_tail)
+    card->notify_at(card, card->queue_size / 2);
+  if(out_tail - out_head > OUT_QUEUE / 2)
+    return;
+  for(unsigned i = 0; i < n_ports; i++)
+    if(ports[i]->held){
+      ports[i]->held = false;
+      ports[i]->resume(ports[i]);
+    }
 }
 
 void
@@ -97,11 +129,6 @@ drain(void *context)
     bridge_send(NULL, queue_data + slot * SLOT, queue_bytes[slot]);
     queue_head++;
   }
-  if(card && out_head != out_tail){
-    flush_out();
-    if(out_head != out_tail)
-      work_queue(&work); // the card is busy: look again after whatever else there is to do
-  }
 }
 
 void
@@ -111,8 +138,9 @@ bridge_init(struct net_device *device)
   if(!card)
     return;
   queue_data = pages_alloc(QUEUE * SLOT / PAGE_SIZE);
-  out_data = pages_alloc(QUEUE * SLOT / PAGE_SIZE);
+  out_data = pages_alloc(OUT_QUEUE * SLOT / PAGE_SIZE);
   card->receive = from_card;
+  card->sent = card_sent;
   if(card->promiscuous)
     card->promiscuous(card, true);
 }

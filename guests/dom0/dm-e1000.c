@@ -89,7 +89,7 @@ transmit(struct nic *n)
 
   if(!(*reg(n, TCTL) & TCTL_EN) || !ring || *reg(n, TDT) >= ring)
     return;
-  while(*reg(n, TDH) != *reg(n, TDT)){
+  while(*reg(n, TDH) != *reg(n, TDT) && bridge_has_room(&n->bridge, 1)){
     uint64_t at = base + *reg(n, TDH) * DESCRIPTOR;
     struct descriptor d;
     if(!dm_read(n->model, at, &d, sizeof d))
@@ -107,6 +107,12 @@ transmit(struct nic *n)
   }
   if(causes)
     raise(n, causes);
+}
+
+static void
+resume(struct bridge_port *port)
+{
+  transmit((struct nic *)((char *)port - offsetof(struct nic, bridge)));
 }
 
 // ---- receive
@@ -284,6 +290,7 @@ nic_init(struct device_model *m)
     sum = (uint16_t)(sum + n->eeprom[i]);
   n->eeprom[63] = (uint16_t)(0xbaba - sum);
   n->bridge.deliver = deliver;
+  n->bridge.resume = resume;
   reset(n);
   bridge_add(&n->bridge);
   return n;

@@ -92,12 +92,12 @@ tx_serve(struct net_backend *n)
   int more, notify;
 
   do {
-    while(n->tx.sring && tx_batch(n)){
+    while(n->tx.sring && bridge_has_room(&n->bridge, BATCH) && tx_batch(n)){
       RING_PUSH_RESPONSES_AND_CHECK_NOTIFY(&n->tx, notify);
       if(notify)
         event_notify(n->port);
     }
-    if(!n->tx.sring)
+    if(!n->tx.sring || n->bridge.held)
       return;
     RING_FINAL_CHECK_FOR_REQUESTS(&n->tx, more);
   } while(more);
@@ -190,6 +190,12 @@ serve(void *context)
 }
 
 static void
+resume(struct bridge_port *port)
+{
+  work_queue(&((struct net_backend *)((char *)port - offsetof(struct net_backend, bridge)))->work);
+}
+
+static void
 notified(void *context)
 {
   work_queue(&((struct net_backend *)context)->work);
@@ -231,6 +237,7 @@ net_backend_start(struct guest *guest)
   n->rx_data = pages_alloc(WAITING * SLOT / PAGE_SIZE);
   bridge_guest_mac(guest, n->bridge.mac);
   n->bridge.deliver = deliver;
+  n->bridge.resume = resume;
   bridge_add(&n->bridge);
   n->backend.guest = guest;
   n->backend.type = "vif";

@@ -20,11 +20,17 @@ struct bridge_port {
   uint8_t mac[MAC_BYTES];
   // A frame for this port; the memory is the caller's again after the call.
   void (*deliver)(struct bridge_port *port, const void *frame, size_t bytes);
+  // There is room for frames to the card again, after bridge_has_room() said no.
+  void (*resume)(struct bridge_port *port);
+  bool held; // the bridge's
 };
 void bridge_init(struct net_device *card);
 void bridge_add(struct bridge_port *port);
 // A frame from a port (NULL: from the card) to wherever its address says.
 void bridge_send(struct bridge_port *from, const void *frame, size_t bytes);
+// Whether n more frames to the card will be kept. If not, the port sends nothing until its `resume` is called: what it has stays
+// in the guest's ring, and the guest finds its ring full, as with a real card.
+bool bridge_has_room(struct bridge_port *from, unsigned n);
 // The address of a guest's interface.
 void bridge_guest_mac(const struct guest *guest, uint8_t mac[MAC_BYTES]);
 

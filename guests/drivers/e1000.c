@@ -133,6 +133,11 @@ e1000_interrupt(void *context)
   struct e1000 *e = context;
   uint32_t cause = rd(e, ICR); // reading clears
 
+  if(cause & INT_TXDW){
+    wr(e, IMC, INT_TXDW); // who still waits asks again
+    if(e->device.sent)
+      e->device.sent(e->device.receive_context);
+  }
   if(cause & (INT_RXT0 | INT_RXDMT0 | INT_RXO))
     receive_all(e);
 }

@@ -12,14 +12,16 @@ struct net_device {
   // Called with each received frame, interrupts disabled; the memory is the driver's again after the call.
   void (*receive)(void *context, const void *frame, size_t bytes);
   void *receive_context;
+  // Called likewise, once for each notify_at that came true; may be NULL for whoever only waits.
+  void (*sent)(void *context);
 
   // Copies the frame and queues it; false when the queue is full. more: the caller promises another frame at once, so
   // completion of this one need not be reported.
   bool (*transmit)(struct net_device *device, const void *frame, size_t bytes, bool more);
   // Frames queued and not yet sent (as far as completion has been reported).
   unsigned (*in_flight)(struct net_device *device);
-  // Asks for an interrupt once at most `remaining` frames are in flight (more interrupts may come); NOTIFY_NEVER: for none.
-  // Off unless somebody waits.
+  // Asks for one interrupt once at most `remaining` frames are in flight. It may come too early: look, and ask again.
+  // NOTIFY_NEVER: no interrupt. So it is unless somebody waits.
   void (*notify_at)(struct net_device *device, unsigned remaining);
   // Receive frames for every address (a bridge's device). NULL where the driver has no such filter.
   void (*promiscuous)(struct net_device *device, bool on);

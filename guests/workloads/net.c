@@ -17,7 +17,7 @@ enum {
   PORT_ECHO = 7, PORT_SINK = 9, PORT_SOURCE = 19, PORT_OWN = 5000,
   CAPTURE_MAX = 8 << 20,
   SILENCE_US = 1000000, // a stream that stops for so long has lost its rest
-  REQUESTS_US = 10000000,
+  PATIENCE_US = 10000000,
 };
 
 struct sink_counters {
@@ -64,16 +64,13 @@ query_answer(uint16_t from, uint16_t to, const void *payload, size_t bytes)
   query.answered = true;
 }
 
+// Asks the sink for its counters. Frames keep their order, so the answer also says that all sent before has arrived.
 static bool
 query_sink(struct sink_counters *counters)
 {
   query.answered = false;
-  udp_set_handler(query_answer);
   udp_send(PORT_OWN, PORT_SINK, "XQRY", 4, false);
-  deadline_start(SILENCE_US);
   wait_until(query.answered || deadline_passed());
-  deadline_stop();
-  udp_set_handler(NULL);
   *counters = query.counters;
   return query.answered;
 }
@@ -96,17 +93,22 @@ run_net_transmit(struct run *run)
 
   if(why)
     return run_fail(run, why);
+  udp_set_handler(query_answer);
+  deadline_start(PATIENCE_US);
   if(!query_sink(&before))
     return run_fail(run, "the sink does not answer");
   make_payload(payload, 0, run->size);
+  // The end is the sink's answer, not the driver's: how much of the stream queues hide on the way differs from path to path.
   run_begin(run, run->ops, run->size);
   for(uint64_t i = 0; i < run->ops; i++){
     payload[0] = (uint32_t)i;
-    udp_send(PORT_OWN, PORT_SINK, payload, run->size, i + 1 < run->ops);
+    udp_send(PORT_OWN, PORT_SINK, payload, run->size, true);
   }
-  net_drain(run_net());
+  bool answered = query_sink(&after);
   run_end(run, run->ops, run->ops * run->size);
-  if(!query_sink(&after))
+  deadline_stop();
+  udp_set_handler(NULL);
+  if(!answered)
     return run_fail(run, "the sink does not answer");
   run_checksum(run, after.checksum, "the sink's, of what arrived");
   printf("workload %s peer_frames=%lu peer_bytes=%lu\n", run->workload->name, after.frames - before.frames, after.bytes - before.bytes);
@@ -190,7 +192,7 @@ run_net_request(struct run *run)
   make_payload(payload, 0, run->size);
   echoes = 0;
   udp_set_handler(echo_frame);
-  deadline_start(REQUESTS_US); // one for all: starting it anew for each request would be part of the measurement
+  deadline_start(PATIENCE_US); // one for all: starting it anew for each request would be part of the measurement
   run_begin(run, run->ops, run->size);
   for(i = 0; i < run->ops; i++){
     payload[0] = echo_sequence = (uint32_t)i;
