@@ -4,6 +4,7 @@ import { closeSync, constants, fstatSync, fsyncSync, openSync, readdirSync, read
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { DiskBackend, NamedBytes } from '../machine/config.js';
+import { SeededDisk } from '../machine/disks.js';
 import { parseProfile, type Profile } from '../machine/profile.js';
 import { reasonOf, UserError } from './errors.js';
 
@@ -66,6 +67,20 @@ export class FileDisk implements DiskBackend {
   close(): void {
     closeSync(this.fd);
   }
+}
+
+export interface Disk extends DiskBackend {
+  close?(): void;
+}
+
+const SEEDED = 'seeded:';
+
+/** `seeded:SIZE`, or the path of an image file. */
+export function openDisk(text: string, seed: number): Disk {
+  if (!text.startsWith(SEEDED)) return new FileDisk(text);
+  const bytes = parseSize(text.slice(SEEDED.length), '--disk');
+  if (bytes === 0 || bytes % SECTOR !== 0) throw new UserError(`--disk: ${bytes} bytes are not a multiple of ${SECTOR} greater than zero`);
+  return new SeededDisk(bytes / SECTOR, seed);
 }
 
 /** Opens a file for writing, before anything long begins. */

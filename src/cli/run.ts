@@ -6,7 +6,7 @@ import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
 import type { BootModule, EngineChoice, MachineConfig, NicModel, StopReason, TimeMode } from '../machine/config.js';
 import { Machine } from '../machine/machine.js';
 import { EXIT_CANNOT_GO_ON, EXIT_INTERRUPTED, EXIT_LIMIT, reasonOf, UserError } from './errors.js';
-import { FileDisk, loadProfile, openOutput, parseSize, profileNames, readNamed } from './files.js';
+import { type Disk, loadProfile, openDisk, openOutput, parseSize, profileNames, readNamed } from './files.js';
 import { SerialOutput } from './serial-output.js';
 import { traceTo } from './trace-output.js';
 
@@ -127,8 +127,8 @@ function attachInput(machine: Machine): () => void {
 export async function run(o: RunOptions): Promise<number> {
   const limitSeconds = positive(o.limitSeconds, '--limit-seconds'), instructions = positive(o.limitInstructions, '--limit-instructions');
   const boot = bootOf(o), profile = loadProfile(o.profile), memoryBytes = parseSize(o.memory, '--memory');
-  const disks = (o.disk ?? []).map((path) => new FileDisk(path));
-  if (disks.length > 4) throw new UserError('--disk: at most four disks are possible');
+  if ((o.disk ?? []).length > 4) throw new UserError('--disk: at most four disks are possible');
+  const disks: Disk[] = (o.disk ?? []).map((text) => openDisk(text, o.seed));
   if (o.stats !== undefined) closeSync(openOutput(o.stats));
   const traceFile = o.trace === undefined ? undefined : openOutput(o.trace);
   const onTerminal = o.serial === 'stdio';
@@ -158,7 +158,7 @@ export async function run(o: RunOptions): Promise<number> {
     detach?.();
     process.off('SIGINT', onInterrupt);
     process.off('SIGTERM', onInterrupt);
-    for (const disk of disks) disk.close();
+    for (const disk of disks) disk.close?.();
   }
 }
 
@@ -174,14 +174,14 @@ function options(y: Argv): Argv<RunOptions> {
       mode: { choices: ['functional', 'cycle'] as const, default: 'functional' as TimeMode, describe: 'one cycle an instruction, or the timing core' },
       engine: { choices: ['auto', 'interpreter', 'compiler'] as const, default: 'auto' as EngineChoice, describe: 'how instructions are executed' },
       bios: { type: 'string', describe: 'firmware image to start instead of an IMAGE' },
-      disk: { type: 'string', array: true, requiresArg: true, nargs: 1, describe: 'disk image file (up to four, in order of the IDE positions)' },
+      disk: { type: 'string', array: true, requiresArg: true, nargs: 1, describe: 'disk image file, or seeded:SIZE for contents made from --seed (up to four, in order of the IDE positions)' },
       nic: { choices: ['e1000', 'none'] as const, default: 'none' as NicModel, describe: 'network card, on a wire with the built-in peer 10.0.2.2' },
       serial: { type: 'string', default: 'stdio', describe: 'where COM1 goes: stdio, null, or a file' },
       stats: { type: 'string', describe: 'write statistics to this JSON file' },
       trace: { type: 'string', describe: 'write every event to this file, one JSON object a line' },
       'limit-instructions': { type: 'number', describe: 'stop after so many instructions' },
       'limit-seconds': { type: 'number', describe: 'stop after so many seconds of real time' },
-      seed: { type: 'number', default: 1, describe: 'seed of everything random in the model' },
+      seed: { type: 'number', default: 1, describe: 'seed of generated disk contents' },
     })
     .example('$0 run kernel.elf --append "console=com1"', 'start a Multiboot kernel, its serial port on this terminal')
     .example('$0 run xen.elf --initrd "dom0.elf,guest.elf mem=64M" --memory 512M', 'a hypervisor with two modules')

@@ -2,7 +2,7 @@
  * The High Precision Event Timer: main counter and three comparators.
  *
  * IA-PC HPET Specification 1.0a, §2.3 "Register Definitions", §2.4 "Theory of Operation" (legacy replacement routing).
- * The counter is 64 bits at 100 MHz (a tick is 10 ns, 10^7 femtoseconds), kept as a number: exact for the first years of guest time.
+ * The counter is 64 bits at 100 MHz (a tick is 10 ns, 10^7 femtoseconds), kept as a number: exact for the first three years of guest time.
  */
 
 import type { DeviceClock, MmioDevice, Scheduled } from './ports.js';
@@ -67,7 +67,9 @@ export class Hpet implements MmioDevice {
     t.event = undefined;
     if (!(this.config & ENABLE) || !(t.config & T_ENABLE)) return;
     const now = this.counter, span = t.config & T_32BIT ? 2 ** 32 : 2 ** 64;
-    let wait = (((t.value - now) % span) + span) % span;
+    // No sum with the span before it is needed: a number has 53 bits.
+    let wait = t.value >= now ? t.value - now : t.value - now + span;
+    if (t.config & T_32BIT) wait %= span;
     if (wait === 0) wait = t.config & T_PERIODIC && t.period > 0 ? t.period : span;
     if (wait < 2 ** 50) t.event = this.clock.schedule(this.rate.cycleOf(now - this.offset + wait), () => this.fire(t));
   }

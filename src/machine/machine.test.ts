@@ -7,6 +7,7 @@ import { parseProfile } from './profile.js';
 const profile = parseProfile(JSON.parse(readFileSync(new URL('../../profiles/barcelona-2007.json', import.meta.url), 'utf8')), 'barcelona-2007.json');
 
 const CODE_BASE = 0x10_0020;
+const le32 = (v: number): number[] => [v & 255, (v >>> 8) & 255, (v >>> 16) & 255, v >>> 24];
 
 /** A Multiboot image with address fields: the code is at 1 MiB + 32. */
 function multibootImage(code: readonly number[]): Uint8Array {
@@ -30,13 +31,12 @@ const outb = (port: number, v: number): number[] => [0x66, 0xba, port & 255, por
 
 /** Sets up 8259 and 8254 (1193 Hz), halts until three ticks have come, and exits with 7. The IDT is at 0x20000. */
 function threeTicks(): number[] {
-  const u32 = (v: number): number[] => [v & 255, (v >> 8) & 255, (v >> 16) & 255, v >>> 24];
   const body = (handler: number, pointer: number): number[] => [
-    0xbf, ...u32(0x2_0100), // mov edi, 0x20100: the gate of vector 0x20
-    0xc7, 0x07, ...u32((0x10 << 16) | (handler & 0xffff)), // mov dword [edi], selector and low offset
-    0xc7, 0x47, 0x04, ...u32((handler & 0xffff_0000) | 0x8e00), // mov dword [edi+4], high offset and type
-    0x0f, 0x01, 0x1d, ...u32(pointer), // lidt [pointer]
-    0xbc, ...u32(0x8_0000), // mov esp, 0x80000
+    0xbf, ...le32(0x2_0100), // mov edi, 0x20100: the gate of vector 0x20
+    0xc7, 0x07, ...le32((0x10 << 16) | (handler & 0xffff)), // mov dword [edi], selector and low offset
+    0xc7, 0x47, 0x04, ...le32((handler & 0xffff_0000) | 0x8e00), // mov dword [edi+4], high offset and type
+    0x0f, 0x01, 0x1d, ...le32(pointer), // lidt [pointer]
+    0xbc, ...le32(0x8_0000), // mov esp, 0x80000
     ...outb(0x20, 0x11), ...outb(0x21, 0x20), ...outb(0x21, 4), ...outb(0x21, 1), ...outb(0x21, 0xfe),
     ...outb(0x43, 0x34), ...outb(0x40, 0xe8), ...outb(0x40, 0x03),
     0x31, 0xc9, 0xfb, // xor ecx, ecx; sti
@@ -44,7 +44,7 @@ function threeTicks(): number[] {
     ...exitWith(7),
   ];
   const handler = CODE_BASE + body(0, 0).length, routine = [0x41, 0xb0, 0x20, 0xe6, 0x20, 0xcf]; // inc ecx; mov al, 0x20; out 0x20, al; iret
-  return [...body(handler, handler + routine.length), ...routine, 0xff, 0x07, ...u32(0x2_0000)];
+  return [...body(handler, handler + routine.length), ...routine, 0xff, 0x07, ...le32(0x2_0000)];
 }
 
 describe('machine', () => {
@@ -76,5 +76,32 @@ describe('machine', () => {
     const pieces = new Machine({ memoryBytes: 16 << 20, profile, boot: { kind: 'image', image: { name: 'test', bytes: multibootImage(code) } } });
     for (let n = 7; pieces.run({ instructions: n }).kind === 'limit'; n += 7);
     expect([pieces.cycles, pieces.instructions]).toEqual([whole.machine.cycles, whole.machine.instructions]);
+  });
+
+  it('INIT and SIPI start a second processor in real mode', () => {
+    const store = (address: number, value: number): number[] => [0xc7, 0x05, ...le32(address), ...le32(value)]; // mov dword [address], value
+    const { stop, machine } = run([
+      ...store(0x8000, 0x9000_06c6), ...store(0x8004, 0x0000_f45a), // mov byte [0x9000], 0x5a; hlt
+      ...store(0xfee0_0310, 1 << 24), ...store(0xfee0_0300, 0x4500), ...store(0xfee0_0300, 0x4608),
+      0x80, 0x3d, ...le32(0x9000), 0x5a, 0x75, 0xf7, // wait: cmp byte [0x9000], 0x5a; jne wait
+      ...exitWith(1),
+    ], { cpus: 2 });
+    expect(stop).toEqual({ kind: 'debug-exit', value: 1 });
+    expect(machine.processors[1].vcpu.instructions).toBeGreaterThanOrEqual(2);
+  });
+
+  it('a reset through port 0xcf9 starts the image again, with devices as at power-on', () => {
+    // CMOS byte 0x40 counts the starts, as it survives; the PIC mask does not.
+    const { stop } = run([
+      0xb0, 0x40, 0xe6, 0x70, 0xe4, 0x71, 0xfe, 0xc0, 0xe6, 0x71, 0x3c, 0x02, 0x74, 0x10, // count; cmp al, 2; je second
+      ...outb(0x21, 0x55), 0x66, 0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee, 0xf4, 0x90, // mask; reset; hlt
+      0xe4, 0x21, 0xe6, 0xf4, // second: in al, 0x21; out 0xf4, al
+    ]);
+    expect(stop).toEqual({ kind: 'debug-exit', value: 0xfb });
+  });
+
+  it('the platform figures of a profile are needed, and named when missing', () => {
+    const part = parseProfile({ name: 'half', frequency_hz: 1e9 }, 'half.json');
+    expect(() => run([0xf4], { profile: part })).toThrow('profile half: figure "platform.disk.latency_us" is missing');
   });
 });
