@@ -101,7 +101,6 @@ export class Evaluator {
   /** What helpers get. Everything that they should not need here is missing. */
   readonly cpu = {
     m: this.m,
-    timing: null,
     s: this.s,
     timing: null,
     raise: (vector: number) => {
