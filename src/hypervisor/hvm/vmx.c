@@ -200,6 +200,13 @@ load_pdptes(struct vcpu *v)
     vmwrite(GUEST_PDPTE0 + 2 * i, t ? t[i] : 0);
 }
 
+// On the identity map paging is on without the guest's doing, and with paging on LME and LMA must agree.
+static void
+put_efer(struct vcpu *v)
+{
+  vmwrite(GUEST_IA32_EFER, v->hvm->efer & ~(on_identity_map(v) ? EFER_LME | EFER_LMA : 0));
+}
+
 // Bring the VMCS into line with the guest's CR0, CR3, CR4 and EFER (v->hvm).
 static void
 apply_control_registers(struct vcpu *v)
@@ -221,7 +228,7 @@ apply_control_registers(struct vcpu *v)
   vmwrite(GUEST_CR4, cr4);
   vmwrite(CR4_SHADOW, h->cr4);
   vmwrite(GUEST_CR3, ident ? v->dom->hvm->ident_pt : h->cr3);
-  vmwrite(GUEST_IA32_EFER, h->efer);
+  put_efer(v);
   vmwrite(ENTRY_CONTROLS, (entry_ctl & ~ENTRY_GUEST_IA32E) | (h->efer & EFER_LMA ? ENTRY_GUEST_IA32E : 0));
   h->proc = (h->proc & ~(PROC_CR3_LOAD | PROC_CR3_STORE | PROC_INVLPG)) | (ident ? PROC_CR3_LOAD | PROC_CR3_STORE : 0);
   vmwrite(PROC_BASED_CONTROLS, h->proc);
@@ -391,7 +398,7 @@ write_msr(struct vcpu *v, uint32 msr, uint64 val)
   if(((val ^ h->efer) & EFER_LME) && (h->cr0 & CR0_PG))
     return false;
   h->efer = (val & ~EFER_LMA) | (h->efer & EFER_LMA);
-  vmwrite(GUEST_IA32_EFER, h->efer);
+  put_efer(v);
   return true;
 }
 
