@@ -65,7 +65,8 @@ export class TestMachine {
     this.vcpu.reset();
   }
 
-  private buildTables(): void {
+  /** Descriptor tables, page tables and fault stubs, as they are at the start. */
+  buildTables(): void {
     const words = (at: number, values: readonly bigint[]): void => {
       const bytes = new Uint8Array(values.length * 8);
       const view = new DataView(bytes.buffer);
