@@ -373,7 +373,8 @@ export class LocalApic implements MmioDevice {
     if (message.delivery === DELIVERY.init && (low & 0xc000) === 0x8000) return; // INIT level de-assert: no effect on these parts
     if ((message.delivery === DELIVERY.fixed || message.delivery === DELIVERY.lowestPriority) && message.vector < 16) return this.error(ESR_SEND_ILLEGAL);
     if (shorthand === 0) this.bus.send(message);
-    else if (shorthand === 1) this.receive({ ...message, delivery: DELIVERY.fixed });
+    // With "self" the manuals define only Fixed and leave the rest open; system software sends itself NMIs this way.
+    else if (shorthand === 1) this.receive(message.delivery === DELIVERY.nmi ? message : { ...message, delivery: DELIVERY.fixed });
     else this.bus.sendShorthand(this, shorthand === 2, message);
   }
 
