@@ -86,6 +86,8 @@ export interface VirtPort {
   stepped?(cpu: Cpu): void;
   /** Cycle by which `pendingEvent` must be called (VMX-preemption timer), or Infinity. Counts while the guest halts, too. */
   readonly deadline?: number;
+  /** RESET#: back to the power-on state, outside any guest. */
+  reset?(cpu: Cpu): void;
   /** CPUID, MSR and TSC adjustments inside a guest. */
   tscOffset(cpu: Cpu): bigint;
 }

@@ -141,6 +141,7 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     this.addressSpaceTag = 0;
     this.nmiPending = this.initPending = false;
     this.sipiVector = -1;
+    this.virt?.reset?.(this);
     resetState(this, bootstrap);
     this.s.set32(S.activity, bootstrap ? ACTIVITY.active : ACTIVITY.waitForSipi);
     this.modeChanged();

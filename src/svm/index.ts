@@ -48,6 +48,12 @@ export class Svm extends SvmRegisters implements VirtPort {
     defineSvmMsrs(cpu.msrs, this);
   }
 
+  /** RESET#: GIF is one, the SVM registers are zero, and no guest runs. */
+  reset(cpu: Cpu): void {
+    this.powerOn();
+    applySvmDisable(this, cpu);
+  }
+
   // ---- instructions
 
   instruction(cpu: Cpu, op: InterceptOp, info?: InterceptInfo): boolean {

@@ -130,7 +130,7 @@ export class SvmRegisters {
   }
 
   /** After reset: the on-chip state of APM 2 §14.1.3 "Processor Initialization State". */
-  reset(): void {
+  powerOn(): void {
     this.gif = true;
     this.vmCr = 0;
     this.svmKey = 0n;

@@ -226,6 +226,16 @@ describe('MSRs', () => {
   });
 });
 
+it('RESET# ends a guest, sets GIF and allows EFER.SVME again', () => {
+  const f = fixture();
+  f.enter();
+  f.svm.gif = false;
+  f.svm.vmCr = 0x10;
+  f.cpu.eferAllowed = 0;
+  f.svm.reset(f.cpu);
+  expect([f.svm.gif, f.svm.asid, f.svm.vmCr, f.svm.hsavePa, f.cpu.eferAllowed]).toEqual([true, 0, 0, 0, EFER_SVME]);
+});
+
 describe('exceptions', () => {
   const withIntercept = (vectors: number): Fixture => {
     const f = fixture();
