@@ -47,7 +47,7 @@ export interface VmxOptions {
 }
 
 /** Everything implemented: what a processor-neutral profile offers. */
-export const ALL_FEATURES: VmxOptions = { features: FEATURES };
+export const ALL_FEATURES: VmxOptions = { features: FEATURES, timerShift: 0 };
 
 /** Features that make no sense without another one. */
 const IMPLIES: Partial<Record<FeatureName, FeatureName>> = {

@@ -377,7 +377,7 @@ export const GUEST_CHECKS: readonly CheckGroup[] = [
   { section: 'Checks on Guest Descriptor-Table Registers', reads: GROUP.guestTables, rows: tables },
   {
     section: 'Checks on Guest RIP, RFLAGS, and SSP',
-    reads: CONTROLS_AND(GROUP.guestFlags | GROUP.guestSegments | GROUP.guestRegisters | GROUP.injection),
+    reads: CONTROLS_AND(GROUP.guestRip | GROUP.guestFlags | GROUP.guestSegments | GROUP.guestRegisters | GROUP.injection),
     rows: flags,
   },
   {

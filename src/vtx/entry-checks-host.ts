@@ -7,7 +7,7 @@
 
 import { CR4_PAE, CR4_PCIDE, EFER_LMA, EFER_LME } from '../cpu/state.js';
 import { ENTRY, EXIT } from './controls.js';
-import { ALWAYS, type CheckGroup, type CheckView, type EntryCheck, canonical } from './entry-checks.js';
+import { type CheckGroup, type CheckView, type EntryCheck, canonical } from './entry-checks.js';
 import { type FieldName, GROUP } from './fields.js';
 
 const NON_CANONICAL = 1n << 47n;
@@ -172,6 +172,6 @@ const addressSpace: readonly EntryCheck[] = [
 export const HOST_CHECKS: readonly CheckGroup[] = [
   { section: 'Checks on Host Control Registers, MSRs, and SSP', reads: GROUP.host | GROUP.controls, rows: registers },
   { section: 'Checks on Host Segment and Descriptor-Table Registers', reads: GROUP.host | GROUP.controls, rows: segments },
-  // These look at the processor's mode too.
-  { section: 'Checks Related to Address-Space Size', reads: ALWAYS, rows: addressSpace },
+  // These look at the processor's mode too: vmEntry marks the host group when that has changed.
+  { section: 'Checks Related to Address-Space Size', reads: GROUP.host | GROUP.controls, rows: addressSpace },
 ];

@@ -30,6 +30,8 @@ import { NO_VMCS, type Vmx } from './vmx.js';
  */
 export function vmEntry(x: Vmx, cpu: Cpu, launch: boolean): number {
   const view = new CheckView(x, cpu);
+  if (x.checkedLong !== view.lma) x.dirty |= GROUP.host;
+  x.checkedLong = view.lma;
   let broken = firstViolation(CONTROL_CHECKS, view, x.dirty);
   if (broken !== null) return fail(x, view, broken.group, broken.row, ERROR.entryControls, 0, 0);
   broken = firstViolation(HOST_CHECKS, view, x.dirty);

@@ -73,8 +73,8 @@ export function vmExit(x: Vmx, cpu: Cpu, reason: number, info: ExitInformation =
 
   const debugException = reason === REASON.EXCEPTION_OR_NMI && info.interruption !== undefined && eventVector(info.interruption) === 1;
   saveGuest(x, cpu, info.resume === true, debugException);
-  // The next entry looks at what changes with every exit; the rest was valid in the processor and is so still.
-  x.dirty |= GROUP.guestFlags | GROUP.guestState;
+  // From here on MSRs are read as in VMX root operation: IA32_TSC without the guest's offset.
+  s.set32(S.guest, 0);
   const storeCount = x.get32(F.VM_EXIT_MSR_STORE_COUNT);
   if (storeCount !== 0 && !storeMsrs(cpu, x.getAddress(F.VM_EXIT_MSR_STORE_ADDRESS), storeCount)) return vmxAbort(x, cpu, ABORT.saveMsr);
 

@@ -189,7 +189,7 @@ export type FieldType = 'control' | 'read-only' | 'guest' | 'host';
  * Groups of fields whose change makes a group of VM-entry checks worth repeating. The checks of a group hold as long as none of
  * the groups they read was written since they last held; see entry-checks.ts.
  */
-export const GROUP = { controls: 1, injection: 2, host: 4, guestRegisters: 8, guestSegments: 16, guestTables: 32, guestFlags: 64, guestState: 128, none: 0 } as const;
+export const GROUP = { controls: 1, injection: 2, host: 4, guestRegisters: 8, guestSegments: 16, guestTables: 32, guestFlags: 64, guestState: 128, guestRip: 256, none: 0 } as const;
 
 export interface Field {
   readonly name: FieldName;
@@ -212,7 +212,9 @@ function groupOf(name: FieldName, type: FieldType): number {
   if (type === 'control') return GROUP.controls;
   if (/^GUEST_(GDTR|IDTR)_/.test(name)) return GROUP.guestTables;
   if (/_(SELECTOR|LIMIT|ACCESS_RIGHTS|BASE)$/.test(name)) return GROUP.guestSegments;
-  if (name === 'GUEST_RIP' || name === 'GUEST_RFLAGS' || name === 'GUEST_RSP') return GROUP.guestFlags;
+  if (name === 'GUEST_RSP') return GROUP.none; // any value
+  if (name === 'GUEST_RIP') return GROUP.guestRip;
+  if (name === 'GUEST_RFLAGS') return GROUP.guestFlags;
   if (/INTERRUPTIBILITY|ACTIVITY|PENDING|LINK|PDPTE/.test(name)) return GROUP.guestState;
   if (name === 'VMX_PREEMPTION_TIMER_VALUE') return GROUP.none;
   return GROUP.guestRegisters;

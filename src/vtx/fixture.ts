@@ -45,7 +45,7 @@ export class Fixture {
   interrupt = -1;
   time = 0;
 
-  constructor(readonly options: VmxOptions = ALL_FEATURES) {
+  constructor(readonly options: VmxOptions = { ...ALL_FEATURES, timerShift: 5 }) {
     this.m = memory ??= new LinearMemory(0x20_0000);
     this.phys = new PhysicalMemory(this.m);
     this.m.u8.fill(0, this.phys.address(0), this.phys.address(0) + 0xa_0000);

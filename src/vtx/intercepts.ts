@@ -246,6 +246,11 @@ export class VmxPort extends Vmx implements VirtPort {
   /** §26.2 "Other Causes of VM Exits", exceptions: the bitmap, and for #PF the error-code mask and match. */
   exception(cpu: Cpu, vector: number, type: number, hasError: boolean, error: number, address: bigint, length: number): boolean {
     const { c } = this;
+    if (vector === DB && type === EVENT_TYPE.hardware && this.mtf === 2 && this.delivery === null) {
+      // The monitor trap flag comes before debug traps of the same instruction; they stay pending. §26.5.2 "Monitor Trap Flag".
+      cpu.s.set32(S.pendingDebug, Number(address));
+      return this.exit(cpu, REASON.MONITOR_TRAP_FLAG, {});
+    }
     let exits = (c.exceptionBitmap & (1 << vector)) !== 0;
     if (vector === PFV && ((error & c.pageFaultMask) >>> 0) !== c.pageFaultMatch) exits = !exits;
     if (!exits) return false;

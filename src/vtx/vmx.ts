@@ -88,6 +88,8 @@ export class Vmx {
   readonly c = new Controls();
   /** GROUP bits of fields written since the checks of VM entry last held, for this VMCS. See entry-checks.ts. */
   dirty = ~0;
+  /** IA32_EFER.LMA when the host checks last held. */
+  checkedLong = false;
   lastEntryFailure: EntryFailure | null = null;
   /** VM exits by basic exit reason since reset, for statistics. */
   readonly exitCounts = new Float64Array(REASON_COUNT);

@@ -228,6 +228,13 @@ describe('exits by events', () => {
     expect([exitOf(t)[0], t.get('GUEST_RIP')]).toEqual([REASON.MONITOR_TRAP_FLAG, BigInt(AT.handlers + 0x300)]);
   });
 
+  it('a single-step trap of the same instruction stays pending behind the monitor trap flag', () => {
+    const t = new Fixture().ready().set({ GUEST_RFLAGS: 0x102 });
+    t.set({ PRIMARY_PROCESSOR_BASED_CONTROLS: t.get('PRIMARY_PROCESSOR_BASED_CONTROLS') | BigInt(PROC.monitorTrapFlag) });
+    t.launch([0x90, 0x90]);
+    expect([exitOf(t)[0], t.get('GUEST_RIP'), t.get('GUEST_PENDING_DEBUG_EXCEPTIONS')]).toEqual([REASON.MONITOR_TRAP_FLAG, BigInt(AT.guest + 1), 1n << 14n]);
+  });
+
   it('the preemption timer counts TSC ticks shifted, and its rest is saved', () => {
     const t = new Fixture().ready();
     t.set({
