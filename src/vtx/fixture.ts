@@ -32,7 +32,14 @@ const HLT = 0xf4;
 export const CPUID = [0x0f, 0xa2];
 export const VMLAUNCH = [0x0f, 0x01, 0xc2], VMRESUME = [0x0f, 0x01, 0xc3], VMCALL = [0x0f, 0x01, 0xc1];
 
-let memory: LinearMemory | undefined;
+/** Memory and engine are shared by all fixtures of a test file: making the interpreter is what costs. */
+let shared: { memory: LinearMemory; phys: PhysicalMemory; engine: Engine } | undefined;
+
+function machine(): NonNullable<typeof shared> {
+  if (shared !== undefined) return shared;
+  const memory = new LinearMemory(0x20_0000), phys = new PhysicalMemory(memory);
+  return (shared = { memory, phys, engine: new Engine(memory, phys) });
+}
 
 export class Fixture {
   readonly m: LinearMemory;
@@ -46,14 +53,17 @@ export class Fixture {
   time = 0;
 
   constructor(readonly options: VmxOptions = { ...ALL_FEATURES, timerShift: 5 }) {
-    this.m = memory ??= new LinearMemory(0x20_0000);
-    this.phys = new PhysicalMemory(this.m);
+    const { memory, phys, engine } = machine();
+    this.m = memory;
+    this.phys = phys;
+    engine.cache.reset();
+    engine.tlb.flushAll(0);
     this.m.u8.fill(0, this.phys.address(0), this.phys.address(0) + 0xa_0000);
     this.x = createVmx({ memory: this.m, capabilities: options });
     const msrs = new MsrTable();
     this.cpu = new Vcpu({
       id: 0,
-      engine: new Engine(this.m, this.phys),
+      engine,
       platform: {
         ioRead: (port, size) => (this.io.push(`in ${port} ${size}`), 0),
         ioWrite: (port, size, v) => void this.io.push(`out ${port} ${size} ${v}`),
