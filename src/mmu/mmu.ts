@@ -18,7 +18,7 @@ import {
   FAULT, FETCH, HIGH, NESTED_FAULT, OK, PF_ID, PF_P, PF_RSVD, PF_U, PF_W, PTE_A, PTE_D, PTE_G, PTE_NX_HI, PTE_P, PTE_PAT_4K,
   PTE_PAT_LARGE, PTE_PS, PTE_U, PTE_W, READ, WB, WRITE, combineTypes, reservedHigh, type Status,
 } from './format.js';
-import { NestedWalker, pageShift, pse36Address, pse36Reserved, tableIndex } from './nested.js';
+import { NestedWalker, pageShift, pse36Reserved, tableIndex } from './nested.js';
 import { TableMemory } from './refs.js';
 
 const NONE = 0, LEGACY = 2, PAE = 3, LONG = 4;
@@ -197,14 +197,14 @@ export class Mmu {
     if (this.pse && (pde & PTE_PS) !== 0) {
       if ((pde & this.pse36Reserved) !== 0) return this.fault(PF_P | PF_RSVD, access, user);
       t.leafRead();
-      return this.complete(2, 2, 22, pse36Address(pde), pde, 0, access, user, implicit);
+      return this.complete(2, 2, 22, (pde >>> 13) & 0xff, pde & 0xffc0_0000, pde, 0, access, user, implicit);
     }
     at = this.readEntry(1, ((pde & 0xffff_f000) >>> 0) + 4 * ((lin >>> 12) & 1023), true);
     if (at < 0) return NESTED_FAULT;
     const pte = t.lo;
     if ((pte & PTE_P) === 0) return this.fault(0, access, user);
     t.leafRead();
-    return this.complete(2, 1, 12, (pte & 0xffff_f000) >>> 0, pde & pte, 0, access, user, implicit);
+    return this.complete(2, 1, 12, 0, pte & 0xffff_f000, pde & pte, 0, access, user, implicit);
   }
 
   private walk64(access: number, user: boolean, implicit: boolean): Status {
@@ -225,11 +225,11 @@ export class Mmu {
       if (this.reserved(e, t.hi, level, leaf)) return this.fault(PF_P | PF_RSVD, access, user);
       rights &= e;
       nx |= t.hi & PTE_NX_HI;
-      table = (t.hi & 0xf_ffff) * HIGH + ((e & 0xffff_f000) >>> 0);
       if (leaf) break;
+      table = (t.hi & 0xf_ffff) * HIGH + ((e & 0xffff_f000) >>> 0);
     }
     t.leafRead();
-    return this.complete(top, level, pageShift(level), table, rights, nx, access, user, implicit);
+    return this.complete(top, level, pageShift(level), t.hi & 0xf_ffff, t.lo & 0xffff_f000, rights, nx, access, user, implicit);
   }
 
   /** Reserved bits of a present entry of PAE or 4-level paging. SDM 3A tables 4-8 to 4-11 and 4-15 to 4-20. */
@@ -299,7 +299,7 @@ export class Mmu {
     return (access & FETCH) === 0 || nx === 0;
   }
 
-  private complete(top: number, level: number, shift: number, frame: number, rights: number, nx: number, access: number, user: boolean, implicit: boolean): Status {
+  private complete(top: number, level: number, shift: number, frameHi: number, frameLo: number, rights: number, nx: number, access: number, user: boolean, implicit: boolean): Status {
     const w = rights & PTE_W, u = rights & PTE_U;
     if (!this.permits(w, u, nx, access, user, implicit)) return this.fault(PF_P, access, user);
 
@@ -322,11 +322,10 @@ export class Mmu {
     this.userOk = u !== 0;
     this.global = this.pge && (leaf & PTE_G) !== 0;
     this.pageShift = shift;
-    const size = 2 ** shift;
-    const offset = shift === 12 ? this.linLo & 0xfff : (this.linLo >>> 0) % size;
+    const inPage = (1 << shift) - 1;
     const pat = (leaf >>> 3) & 3 | ((leaf & (level === 1 ? PTE_PAT_4K : PTE_PAT_LARGE)) !== 0 ? 4 : 0);
     const type = ((pat < 4 ? this.patLo : this.patHi) >>> (8 * (pat & 3))) & 7;
-    return this.finish(frame - (frame % size) + offset, access, user, type);
+    return this.finish(frameHi * HIGH + (((frameLo & ~inPage) | (this.linLo & inPage)) >>> 0), access, user, type);
   }
 
   /** The final address: through the nested tables where there are any. */

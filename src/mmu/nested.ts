@@ -85,8 +85,8 @@ export class NestedWalker {
         return false;
       }
       allowed &= e;
-      table = (t.hi & 0xf_ffff) * HIGH + ((e & 0xffff_f000) >>> 0);
       if (leaf) break;
+      table = (t.hi & 0xf_ffff) * HIGH + ((e & 0xffff_f000) >>> 0);
     }
     this.permissions = allowed & 7;
     this.present = true;
@@ -100,7 +100,7 @@ export class NestedWalker {
       }
       dirty = (access & WRITE) !== 0 || (leafEntry & EPT_D) !== 0;
     }
-    this.leaf(table, gpa, pageShift(level));
+    this.leaf(t.hi & 0xf_ffff, t.lo, lo, pageShift(level));
     this.readable = (allowed & EPT_R) !== 0;
     this.writable = (allowed & EPT_W) !== 0 && dirty;
     this.executable = (allowed & EPT_X) !== 0;
@@ -141,12 +141,12 @@ export class NestedWalker {
         allowed &= e;
         nx |= t.hi & PTE_NX_HI;
       }
-      table = (t.hi & 0xf_ffff) * HIGH + ((e & 0xffff_f000) >>> 0);
       if (leaf) break;
+      table = (t.hi & 0xf_ffff) * HIGH + ((e & 0xffff_f000) >>> 0);
     }
     if (!this.nptPermits(c, allowed, nx, access)) return false;
     const top = c.levels === 3 ? 2 : 4; // PAE PDPTEs have no accessed flag
-    return this.nptDone(top, level, table, gpa, pageShift(level), access, allowed, nx);
+    return this.nptDone(top, level, t.hi & 0xf_ffff, t.lo, lo, pageShift(level), access, allowed, nx);
   }
 
   private nptReserved(c: NestedContext, lo: number, hi: number, level: number, leaf: boolean, pdpte: boolean): boolean {
@@ -166,13 +166,14 @@ export class NestedWalker {
     const pde = (this.entryLo[2] = t.lo);
     if ((pde & PTE_P) === 0) return false;
     this.present = true;
-    let allowed = pde, level = 2, frame: number, shift = 22;
+    let allowed = pde, level = 2, frameHi = 0, frameLo: number, shift = 22;
     if (c.pse && (pde & PTE_PS) !== 0) {
       if ((pde & pse36Reserved(this.o.physicalAddressBits)) !== 0) {
         this.reserved = true;
         return false;
       }
-      frame = pse36Address(pde);
+      frameHi = (pde >>> 13) & 0xff; // PSE-36: bits 39:32 of the address
+      frameLo = pde;
     } else {
       t.read32((this.entryAt[1] = ((pde & 0xffff_f000) >>> 0) + 4 * ((lo >>> 12) & 1023)));
       const pte = (this.entryLo[1] = t.lo);
@@ -180,10 +181,10 @@ export class NestedWalker {
       allowed &= pte;
       level = 1;
       shift = 12;
-      frame = (pte & 0xffff_f000) >>> 0;
+      frameLo = pte;
     }
     if (!this.nptPermits(c, allowed, 0, access)) return false;
-    return this.nptDone(2, level, frame, gpa, shift, access, allowed, 0);
+    return this.nptDone(2, level, frameHi, frameLo, lo, shift, access, allowed, 0);
   }
 
   private nptPermits(c: NestedContext, allowed: number, nx: number, access: number): boolean {
@@ -192,13 +193,13 @@ export class NestedWalker {
     return (access & FETCH) === 0 || nx === 0 || !c.nx;
   }
 
-  private nptDone(top: number, level: number, frame: number, gpa: number, shift: number, access: number, allowed: number, nx: number): boolean {
+  private nptDone(top: number, level: number, frameHi: number, frameLo: number, gpaLo: number, shift: number, access: number, allowed: number, nx: number): boolean {
     const leafDirty = (this.entryLo[level]! & PTE_D) !== 0;
     for (let l = top; l >= level; l--) {
       const want = l === level && (access & WRITE) !== 0 ? PTE_A | PTE_D : PTE_A;
       if ((this.entryLo[l]! & want) !== want) this.t.setBits(this.entryAt[l]!, want);
     }
-    this.leaf(frame, gpa, shift);
+    this.leaf(frameHi, frameLo, gpaLo, shift);
     this.readable = true;
     this.writable = (allowed & PTE_W) !== 0 && (leafDirty || (access & WRITE) !== 0);
     this.executable = nx === 0;
@@ -207,11 +208,12 @@ export class NestedWalker {
     return true;
   }
 
-  private leaf(frame: number, gpa: number, shift: number): void {
+  /** The host address: bits above the page from the leaf entry, the rest from the guest-physical address. */
+  private leaf(frameHi: number, frameLo: number, gpaLo: number, shift: number): void {
     if (!this.onTable) this.t.leafRead();
-    const size = 2 ** shift;
+    const inPage = (1 << shift) - 1;
     this.pageShift = shift;
-    this.hpa = frame - (frame % size) + (gpa % size);
+    this.hpa = frameHi * HIGH + (((frameLo & ~inPage) | (gpaLo & inPage)) >>> 0);
   }
 }
 
@@ -219,9 +221,4 @@ export class NestedWalker {
 export function pse36Reserved(physicalAddressBits: number): number {
   const m = Math.min(40, physicalAddressBits);
   return 0x3f_e000 & ~((2 ** (m - 32) - 1) << 13);
-}
-
-/** Physical address in a 4-MByte PDE (PSE-36): bits 31:22 and, from bits 20:13, bits 39:32. */
-export function pse36Address(pde: number): number {
-  return ((pde >>> 13) & 0xff) * HIGH + ((pde & 0xffc0_0000) >>> 0);
 }
