@@ -151,8 +151,10 @@ serve(void *context)
       b->ring.sring = NULL;
       return;
     }
+    b->disk->plug(b->disk, true);
     while(b->ring.req_cons != end && b->free)
       take_request(b);
+    b->disk->plug(b->disk, false);
     RING_PUSH_RESPONSES_AND_CHECK_NOTIFY(&b->ring, notify);
     if(notify)
       event_notify(b->port);

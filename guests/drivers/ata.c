@@ -1,6 +1,7 @@
 // ATA disk on the primary channel of a PIIX IDE controller: bus-master DMA, or PIO with option ata=pio.
 //
 // One command at a time; the rest wait in a list. Interrupt-driven: the handler finishes a command and starts the next.
+// With DMA, requests that wait in a row for neighbouring sectors, in the same direction, become one command.
 // ATA/ATAPI-6 sections 8.15 "IDENTIFY DEVICE", 8.27 "READ DMA", 8.34 "READ SECTOR(S)"; 82371SB (PIIX3) data sheet
 // section 2.7 "PCI Master IDE I/O Registers"; "Programming Interface for Bus Master IDE Controller", revision 1.0.
 
@@ -36,7 +37,9 @@ struct prd {
 
 struct ata {
   struct block_device device;
-  struct block_request *first, *last; // first is the one in progress
+  struct block_request *first, *last; // in the order of submission
+  unsigned running;                   // so many of them, from the first on, are the command in progress
+  bool plugged;
   struct prd *prds;
   uint16_t bm;       // bus-master registers; 0: PIO
   bool lba48;
@@ -66,22 +69,43 @@ request_sectors(const struct block_request *r)
 
 // Neighbouring pieces share a descriptor as long as it does not cross 64 KiB.
 static void
-fill_prds(struct ata *a, const struct block_request *r)
+fill_prds(struct ata *a)
 {
+  const struct block_request *r = a->first;
   unsigned n = 0;
   uint32_t bytes = 0;
 
-  for(unsigned i = 0; i < r->n_segments; i++){
-    uint32_t address = (uint32_t)r->segments[i].machine;
-    if(n && address == a->prds[n - 1].address + bytes && address & 0xffff){
-      bytes += r->segments[i].bytes;
-    } else {
-      bytes = r->segments[i].bytes;
-      a->prds[n++].address = address;
+  for(unsigned k = 0; k < a->running; k++, r = r->next)
+    for(unsigned i = 0; i < r->n_segments; i++){
+      uint32_t address = (uint32_t)r->segments[i].machine;
+      if(n && address == a->prds[n - 1].address + bytes && address & 0xffff){
+        bytes += r->segments[i].bytes;
+      } else {
+        bytes = r->segments[i].bytes;
+        a->prds[n++].address = address;
+      }
+      a->prds[n - 1].bytes_and_flags = bytes & 0xffff;
     }
-    a->prds[n - 1].bytes_and_flags = bytes & 0xffff;
-  }
   a->prds[n - 1].bytes_and_flags |= PRD_LAST;
+}
+
+// How many requests, from the first on, one command can do; *sectors: their size.
+static unsigned
+choose(const struct ata *a, unsigned *sectors)
+{
+  const struct block_request *r = a->first;
+  unsigned n = 1, prds = r->n_segments;
+
+  *sectors = request_sectors(r);
+  for(const struct block_request *next; a->bm && (next = r->next); r = next, n++){
+    unsigned more = request_sectors(next);
+    if(next->write != r->write || next->sector != a->first->sector + *sectors || (*sectors + more) * SECTOR_SIZE > MAX_BYTES ||
+       prds + next->n_segments > PRDS)
+      break;
+    *sectors += more;
+    prds += next->n_segments;
+  }
+  return n;
 }
 
 static void
@@ -122,7 +146,9 @@ static void
 start(struct ata *a)
 {
   const struct block_request *r = a->first;
-  unsigned count = request_sectors(r);
+  unsigned count;
+
+  a->running = choose(a, &count);
   bool extended = a->lba48 && r->sector + count > LBA28_END;
 
   set_address(r->sector, count, extended);
@@ -133,7 +159,7 @@ start(struct ata *a)
       pio_sector(a, r); // the first sector of a write is asked for without an interrupt
     return;
   }
-  fill_prds(a, r);
+  fill_prds(a);
   outl(a->bm + BM_PRD, (uint32_t)machine_address(a->prds));
   outb(a->bm + BM_STATUS, inb(a->bm + BM_STATUS) | BM_STATUS_ERROR | BM_STATUS_INTERRUPT); // write 1 to clear
   outb(a->bm + BM_COMMAND, r->write ? 0 : BM_TO_MEMORY);
@@ -145,12 +171,19 @@ static void
 finish(struct ata *a, bool failed)
 {
   struct block_request *r = a->first;
+  unsigned n = a->running;
 
-  a->first = r->next;
+  for(unsigned i = 0; i < n; i++)
+    a->first = a->first->next;
+  a->running = 0;
   if(a->first)
     start(a);
-  r->status = failed ? BLOCK_ERROR : BLOCK_OK;
-  r->done(r);
+  while(n--){
+    struct block_request *next = r->next; // r is the submitter's once it is done
+    r->status = failed ? BLOCK_ERROR : BLOCK_OK;
+    r->done(r);
+    r = next;
+  }
 }
 
 static void
@@ -163,7 +196,7 @@ dma_interrupt(struct ata *a)
   outb(a->bm + BM_COMMAND, 0);
   uint8_t status = inb(ATA_STATUS); // takes the interrupt line down
   outb(a->bm + BM_STATUS, bm_status | BM_STATUS_ERROR | BM_STATUS_INTERRUPT);
-  if(a->first)
+  if(a->running)
     finish(a, bm_status & BM_STATUS_ERROR || status & (STATUS_ERR | STATUS_DF));
 }
 
@@ -173,7 +206,7 @@ pio_interrupt(struct ata *a)
   uint8_t status = inb(ATA_STATUS);
   struct block_request *r = a->first;
 
-  if(!r || status & STATUS_BSY)
+  if(!a->running || status & STATUS_BSY)
     return;
   if(status & (STATUS_ERR | STATUS_DF))
     finish(a, true);
@@ -203,13 +236,25 @@ ata_submit(struct block_device *device, struct block_request *request)
   bool enabled = interrupts_disable();
 
   request->next = NULL;
-  if(a->first){
+  if(a->first)
     a->last->next = request;
-    a->last = request;
-  } else {
-    a->first = a->last = request;
+  else
+    a->first = request;
+  a->last = request;
+  if(!a->running && !a->plugged)
     start(a);
-  }
+  interrupts_restore(enabled);
+}
+
+static void
+ata_plug(struct block_device *device, bool on)
+{
+  struct ata *a = device->driver;
+  bool enabled = interrupts_disable();
+
+  a->plugged = on;
+  if(!on && !a->running && a->first)
+    start(a);
   interrupts_restore(enabled);
 }
 
@@ -256,6 +301,7 @@ ata_init(void)
   ata.device.max_bytes = MAX_BYTES;
   ata.device.max_segments = PRDS;
   ata.device.submit = ata_submit;
+  ata.device.plug = ata_plug;
   ata.device.driver = &ata;
   interrupt_bind(ATA_LINE, TRIGGER_EDGE, ata_interrupt, &ata);
   return &ata.device;

@@ -27,6 +27,7 @@ struct blkfront {
   uint32_t grants[RING_SLOTS_MAX][BLKIF_MAX_SEGMENTS_PER_REQUEST];
   unsigned first_free;
   struct block_request *waiting, *last_waiting; // the ring was full
+  bool plugged;
 };
 static struct blkfront blkfront;
 
@@ -71,7 +72,8 @@ blkfront_submit(struct block_device *device, struct block_request *request)
   request->next = NULL;
   if(!RING_FULL(&b->ring)){
     put_request(b, request);
-    push(b);
+    if(!b->plugged)
+      push(b);
   } else {
     if(b->waiting)
       b->last_waiting->next = request;
@@ -79,6 +81,18 @@ blkfront_submit(struct block_device *device, struct block_request *request)
       b->waiting = request;
     b->last_waiting = request;
   }
+  interrupts_restore(enabled);
+}
+
+static void
+blkfront_plug(struct block_device *device, bool on)
+{
+  struct blkfront *b = device->driver;
+  bool enabled = interrupts_disable();
+
+  b->plugged = on;
+  if(!on && b->ring.req_prod_pvt != b->ring.sring->req_prod)
+    push(b);
   interrupts_restore(enabled);
 }
 
@@ -151,6 +165,7 @@ blkfront_init(void)
   b->device.max_segments = BLKIF_MAX_SEGMENTS_PER_REQUEST;
   b->device.max_bytes = BLKIF_MAX_SEGMENTS_PER_REQUEST * PAGE_SIZE;
   b->device.submit = blkfront_submit;
+  b->device.plug = blkfront_plug;
   b->device.driver = b;
   return &b->device;
 }

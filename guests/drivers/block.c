@@ -43,8 +43,10 @@ block_transfer(struct block_device *device, bool write, uint64_t sector, void *b
       sector += piece / SECTOR_SIZE;
     }
     transfer.outstanding = n;
+    device->plug(device, true);
     for(unsigned i = 0; i < n; i++)
       device->submit(device, &requests[i]);
+    device->plug(device, false);
     wait_until(transfer.outstanding == 0);
   }
   return transfer.status;

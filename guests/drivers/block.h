@@ -34,6 +34,9 @@ struct block_device {
   unsigned max_segments, max_bytes; // of one request
   // Queues the request; any number may be outstanding.
   void (*submit)(struct block_device *device, struct block_request *request);
+  // While plugged, requests are collected; unplugging starts them together, so that neighbours can become one command and
+  // the other side of a ring is told once.
+  void (*plug)(struct block_device *device, bool on);
   void *driver;
 };
 
