@@ -9,6 +9,13 @@ describe.each(names)('%s', (name) => {
   it('has every figure', () => {
     expect(readTimingProfile(load(name)).name).toBe(name);
   });
+  it('cites figures that the documentation has', () => {
+    const table = readFileSync('docs/published-figures.md', 'utf8');
+    const { cpuid: _, ...timing } = load(name);
+    const cited = new Set(JSON.stringify(timing).match(/\b[AC]\d{3}\b/g));
+    expect([...cited].filter((id) => !table.includes(`| ${id} |`))).toEqual([]);
+    expect(cited.size).toBeGreaterThan(30);
+  });
 });
 
 /** The message about nehalem-2008 with one figure changed. */
