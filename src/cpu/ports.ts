@@ -81,6 +81,8 @@ export interface VirtPort {
   globalInterruptFlag(cpu: Cpu): boolean;
   /** Nested-paging context for the mmu, or null. */
   readonly nested: NestedContext | null;
+  /** Outside guests: INIT stays pending (VMX root operation). */
+  blocksInit?(cpu: Cpu): boolean;
   /** While true (VMX monitor trap flag) the run loop executes the guest's instructions one by one and reports each with `stepped`. */
   readonly singleStep?: boolean;
   stepped?(cpu: Cpu): void;

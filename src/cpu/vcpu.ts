@@ -225,7 +225,7 @@ export class Vcpu implements Cpu, EmittedCodeHost {
   private handleEvents(): boolean {
     const { s, virt } = this;
     const gif = virt === null || virt.globalInterruptFlag(this);
-    if (gif && (this.initPending || this.sipiVector >= 0)) return this.startupEvent();
+    if (gif && ((this.initPending && virt?.blocksInit?.(this) !== true) || this.sipiVector >= 0)) return this.startupEvent();
     const shadow = s.get32(S.interruptShadow);
     if (gif && this.nmiPending && s.get32(S.activity) !== ACTIVITY.waitForSipi) {
       const verdict = this.inGuest ? virt!.pendingEvent(this, 'nmi', 2) : 'deliver';
@@ -261,7 +261,7 @@ export class Vcpu implements Cpu, EmittedCodeHost {
   private startupEvent(): boolean {
     const { s, virt } = this;
     const waiting = s.get32(S.activity) === ACTIVITY.waitForSipi;
-    if (this.initPending) {
+    if (this.initPending && virt?.blocksInit?.(this) !== true) {
       if (this.inGuest) {
         const verdict = virt!.pendingEvent(this, 'init', -1);
         if (verdict === 'exit') this.initPending = virt!.interceptedEventsStayPending === true;

@@ -46,8 +46,11 @@ export interface VmxOptions {
   readonly timerShift?: number;
 }
 
-/** Everything implemented: what a processor-neutral profile offers. */
-export const ALL_FEATURES: VmxOptions = { features: FEATURES, timerShift: 0 };
+/**
+ * Everything implemented: what a processor-neutral profile offers. RDRAND and RDSEED exiting are not in it: the machine has no
+ * such instructions, so the controls would promise exits that cannot come.
+ */
+export const ALL_FEATURES: VmxOptions = { features: FEATURES.filter((f) => f !== 'rdrand-exiting' && f !== 'rdseed-exiting'), timerShift: 0 };
 
 /** Features that make no sense without another one. */
 const IMPLIES: Partial<Record<FeatureName, FeatureName>> = {

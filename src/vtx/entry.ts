@@ -179,12 +179,14 @@ function announce(x: Vmx, cpu: Cpu, msrs: number): void {
 }
 
 function fail(x: Vmx, v: CheckView, group: CheckGroup, row: EntryCheck, error: number, reason: number, qualification: number): number {
+  const value = row.field === 'none' ? 0n : v.u64(row.field);
   x.lastEntryFailure = {
     id: row.id,
     field: row.field,
     rule: row.rule,
     section: group.section,
-    value: row.field === 'none' ? 0n : v.u64(row.field),
+    text: `VM entry: ${row.field} = 0x${value.toString(16)}: ${row.rule} ("${group.section}")`,
+    value,
     error,
     reason,
     qualification,
@@ -194,7 +196,7 @@ function fail(x: Vmx, v: CheckView, group: CheckGroup, row: EntryCheck, error: n
 }
 
 function failLate(x: Vmx, cpu: Cpu, id: string, rule: string, reason: number, qualification: number): void {
-  x.lastEntryFailure = { id, field: 'none', rule, section: 'Loading Guest State', value: 0n, error: 0, reason, qualification };
+  x.lastEntryFailure = { id, field: 'none', rule, section: 'Loading Guest State', text: `VM entry: ${rule}`, value: 0n, error: 0, reason, qualification };
   x.dirty = ~0;
   announceFailure(cpu, reason, qualification);
   entryFailureExit(x, cpu, reason, qualification);

@@ -1,6 +1,9 @@
+import { Code } from 'iced-x86';
 import { describe, expect, it } from 'vitest';
+import nehalem from '../../profiles/nehalem-2008.json' with { type: 'json' };
+import { insnFor } from '../cpu/insn.js';
 import { S, gprAddress } from '../cpu/state.js';
-import { Capabilities, FEATURES, parseVmxOptions } from './capabilities.js';
+import { ALL_FEATURES, Capabilities, FEATURES, parseVmxOptions } from './capabilities.js';
 import { PROC, PROC2, REASON } from './controls.js';
 import { FIELDS } from './fields.js';
 import { AT, Fixture, VMCALL, VMLAUNCH, without } from './fixture.js';
@@ -139,8 +142,17 @@ describe('capabilities', () => {
     expect((c.basic >> 55n) & 1n).toBe(1n);
     expect(new Capabilities({ features: [] }).proc.must1).toBe(0x0401_e172);
   });
+  it('nothing is offered whose instruction the machine lacks', () => {
+    const offered = new Capabilities(ALL_FEATURES);
+    expect([offered.has('rdrand-exiting'), insnFor(Code.Rdrand_r32) !== undefined]).toEqual([false, false]);
+    expect([offered.has('invpcid'), insnFor(Code.Invpcid_r64_m128) !== undefined]).toEqual([true, true]);
+  });
   it('a profile with an unknown feature gets one clear line', () => {
     expect(() => parseVmxOptions({ features: ['ept', 'warp'] }, 'x')).toThrow('profile x: unknown vmx feature "warp"');
+  });
+  it('the Nehalem profile names features that exist, without the later ones', () => {
+    const c = new Capabilities(parseVmxOptions(nehalem.vmx, nehalem.name));
+    expect([c.has('ept'), c.has('vpid'), c.has('unrestricted-guest'), c.misc & 0x20n]).toEqual([true, true, false, 0n]);
   });
   it('IA32_FEATURE_CONTROL locks itself', () => {
     const t = new Fixture(), msr = t.cpu.msrs.get(0x3a)!;

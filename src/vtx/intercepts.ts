@@ -365,6 +365,10 @@ export class VmxPort extends Vmx implements VirtPort {
   globalInterruptFlag(): boolean {
     return true;
   }
+  /** §24.8 "Restrictions on VMX Operation": INIT signals are blocked in VMX root operation. */
+  blocksInit(cpu: Cpu): boolean {
+    return this.on && !cpu.inGuest;
+  }
   tscOffset(cpu: Cpu): bigint {
     return cpu.inGuest ? this.c.tscOffset : 0n;
   }

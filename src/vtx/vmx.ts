@@ -32,6 +32,8 @@ export interface EntryFailure {
   /** Exit reason (33, 34) or 0. */
   readonly reason: number;
   readonly qualification: number;
+  /** All of it in one line for people. */
+  readonly text: string;
 }
 
 /** The VM-execution controls of the guest that runs, as entered. 32-bit fields are unsigned numbers. */

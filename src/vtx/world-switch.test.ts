@@ -267,6 +267,13 @@ describe('exits by events', () => {
     expect([exitOf(t)[0], t.cpu.s.rip]).toEqual([REASON.CPUID, BigInt(AT.handler + 1)]);
   });
 
+  it('INIT waits in VMX root operation and exits from the guest', () => {
+    const t = new Fixture().ready();
+    t.cpu.initPending = true;
+    expect(t.launch([0xeb, 0xfe])).toBe('halt');
+    expect([exitOf(t)[0], t.cpu.initPending, t.cpu.s.rip]).toEqual([REASON.INIT, false, BigInt(AT.handler + 1)]);
+  });
+
   it('HLT activity: entered halted, the guest wakes for an interrupt', () => {
     const t = new Fixture().ready().set({ GUEST_ACTIVITY_STATE: 1, GUEST_RFLAGS: 0x202 });
     expect(t.launch(CPUID)).toBe('halt');
