@@ -12,6 +12,7 @@
 import type { LinearMemory } from '../mem/linear-memory.js';
 import type { PhysicalMemory } from '../mem/physical.js';
 import { Mmu } from '../mmu/mmu.js';
+import { TLB_ENTRIES, TLB_ENTRY_BYTES } from '../mmu/tlb.js';
 import { FETCH, OK, READ, WRITE } from '../mmu/format.js';
 import type { PagingContext } from '../mmu/context.js';
 import type { Cpu } from './cpu.js';
@@ -95,6 +96,11 @@ export class Vcpu implements Cpu, EmittedCodeHost {
   private readonly store = new Uint8Array(STATE_BYTES);
   private readonly context: { -readonly [K in keyof PagingContext]: PagingContext[K] };
   private user = false;
+  /** How the TLB in use was chosen: see `modeChanged`. */
+  private closeLook = false;
+  private pcid = 0;
+  private variant = 0;
+  private supervisorTlb = 0;
   private charged = 0;
 
   constructor(c: VcpuConfig) {
@@ -298,12 +304,17 @@ export class Vcpu implements Cpu, EmittedCodeHost {
       lo = (ripLo + u32[S.csBase >>> 2]!) >>> 0;
       hi = 0;
     }
-    if (!this.memory.translate(hi, lo, FETCH, this.user, false)) return 0;
-    const { hpa } = this.mmu;
-    const at = this.phys.address(hpa);
-    if (at < 0) this.notImplemented(`instruction fetch from a device at physical address 0x${hpa.toString(16)}`);
-    const hpaPage = hpa / 4096 >>> 0;
-    engine.tlb.fill(u32[S.tlb >>> 2]!, hi, lo, this.mmu);
+    const entry = (u32[S.tlb >>> 2]! + ((lo >>> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES) >>> 2;
+    if (u32[entry + 6] !== (lo & ~4095) >>> 0 || u32[entry + 7] !== hi) {
+      if (!this.memory.translate(hi, lo, FETCH, this.user, false)) return 0;
+      const { hpa } = this.mmu;
+      if (this.phys.address(hpa) < 0) this.notImplemented(`instruction fetch from a device at physical address 0x${hpa.toString(16)}`);
+      engine.tlb.fill(u32[S.tlb >>> 2]!, hi, lo, this.mmu);
+      // Where every access is looked at, the entry serves fetches alone.
+      if (this.closeLook) u32.fill(0xffff_ffff, entry, entry + 4);
+    }
+    const at = (u32[entry + 4]! + lo) >>> 0;
+    const hpaPage = u32[entry + 5]!;
     if (engine.cache.full) engine.cache.reset();
     const page = engine.cache.page(hpaPage, mode, at - (lo & 4095), hi * 0x1_0000_0000 + ((lo & ~4095) >>> 0));
     const off = lo & 4095;
@@ -576,6 +587,10 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     const variant =
       (this.user ? 1 : 0) | (context.wp ? 2 : 0) | (context.smap && !ac ? 4 : 0) | (context.smep ? 8 : 0) | (context.nx ? 16 : 0) |
       (context.paging === 'none' ? 32 : 0) | (closeLook ? 64 : 0) | (nested !== null ? 128 : 0);
+    this.closeLook = closeLook;
+    this.pcid = pcid;
+    this.variant = variant;
+    this.supervisorTlb = 0;
     s.set32(S.tlb, this.engine.tlb.select(this.id, this.addressSpaceTag, pcid, variant));
     // SDM 3A §2.5 "Control Registers", CR0.TS, CR0.EM; §13.1.4 "Emulation of Instructions that Use XMM Registers".
     const ts = (cr0 & CR0_TS) !== 0, em = (cr0 & CR0_EM) !== 0;
@@ -583,6 +598,18 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     s.set32(S.x87Trap, em || ts ? NM : 0);
     this.timing?.select(this.id, this.addressSpaceTag, pcid);
     refreshAllFastLimits(s);
+  }
+
+  /**
+   * User code's accesses as a supervisor (descriptor tables, stacks of handlers) have the supervisor's TLB, chosen when first
+   * needed. With SMAP, implicit accesses have rights that no TLB of ours stands for.
+   */
+  tlbFor(user: boolean, implicit: boolean): number {
+    if (this.closeLook || (implicit && this.context.smap)) return 0;
+    if (user === this.user) return this.m.u32[S.tlb >>> 2]!;
+    if (user) return 0;
+    if (this.supervisorTlb === 0) this.supervisorTlb = this.engine.tlb.select(this.id, this.addressSpaceTag, this.pcid, this.variant & ~1);
+    return this.supervisorTlb;
   }
 
   flushTlb(scope: 'page' | 'local' | 'context' | 'all', linear = 0n): void {

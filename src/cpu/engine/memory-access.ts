@@ -9,7 +9,7 @@
 import type { LinearMemory } from '../../mem/linear-memory.js';
 import type { PhysicalMemory } from '../../mem/physical.js';
 import type { Mmu } from '../../mmu/mmu.js';
-import type { TlbPool } from '../../mmu/tlb.js';
+import { TLB_ENTRIES, TLB_ENTRY_BYTES, type TlbPool } from '../../mmu/tlb.js';
 import { FAULT, OK, READ, WRITE } from '../../mmu/format.js';
 import { AC_, EVENT_TYPE, GUEST_EVENT, PFV } from '../events.js';
 import type { PlatformPort, TimingPort } from '../ports.js';
@@ -31,6 +31,8 @@ export interface AccessHost {
   readonly watch: ((hi: number, lo: number, size: number, write: boolean) => void) | undefined;
   /** Misaligned accesses of this vCPU's user code raise #AC(0) now. */
   readonly alignmentChecked: boolean;
+  /** The software TLB that accesses with these rights may look into, or 0 when every one needs the walk. */
+  tlbFor(user: boolean, implicit: boolean): number;
 }
 
 export class MemoryAccess {
@@ -65,7 +67,8 @@ export class MemoryAccess {
     const at = this.phys.address(hpa);
     const write = (access & WRITE) !== 0;
     if (at >= 0 && (!write || (this.phys.writable(hpa) && !this.cache.isCodePage(Math.floor(hpa / 4096))))) {
-      if (!implicit && this.host.watch === undefined && !this.host.alignmentChecked) this.tlb.fill(this.m.u32[S.tlb >>> 2]!, hi, lo, this.mmu);
+      const tlb = this.host.tlbFor(user, implicit);
+      if (tlb !== 0) this.tlb.fill(tlb, hi, lo, this.mmu);
       return at;
     }
     if (access & READ) this.readPiece(hpa, size, SCRATCH_DATA);
@@ -188,14 +191,32 @@ export class MemoryAccess {
 
   // ---- for TypeScript
 
+  /** The linear-memory address if the software TLB knows the page, else 0. @param tag 0 to read, 2 to write (words in an entry) */
+  private probe(hi: number, lo: number, size: number, tag: 0 | 2, user: boolean, implicit: boolean): number {
+    const tlb = this.host.tlbFor(user, implicit);
+    if (tlb === 0 || (lo & 0xfff) + size > 4096) return 0;
+    const { i32 } = this.m;
+    const w = (tlb >>> 2) + ((lo >>> 12) & (TLB_ENTRIES - 1)) * (TLB_ENTRY_BYTES / 4);
+    return i32[w + tag] === (lo & ~0xfff) && i32[w + tag + 1] === (hi | 0) ? (i32[w + 4]! + lo) >>> 0 : 0;
+  }
+
   /** Reads 1, 2, 4 or 8 bytes; throws GUEST_EVENT on a fault. */
   read(linear: bigint, size: number, user: boolean, implicit: boolean): bigint {
-    const at = this.resolve(Number(linear >> 32n), Number(linear & 0xffff_ffffn), size, READ, user, implicit);
+    const hi = Number(linear >> 32n), lo = Number(linear & 0xffff_ffffn);
+    const known = this.probe(hi, lo, size, 0, user, implicit);
+    if (known !== 0) return load(this.m.view, known, size);
+    const at = this.resolve(hi, lo, size, READ, user, implicit);
     if (at === 0) throw GUEST_EVENT;
     return load(this.m.view, at, size);
   }
   write(linear: bigint, size: number, value: bigint, user: boolean, implicit: boolean): void {
-    const at = this.resolve(Number(linear >> 32n), Number(linear & 0xffff_ffffn), size, WRITE, user, implicit);
+    const hi = Number(linear >> 32n), lo = Number(linear & 0xffff_ffffn);
+    const known = this.probe(hi, lo, size, 2, user, implicit);
+    if (known !== 0) {
+      store(this.m.view, known, size, value);
+      return;
+    }
+    const at = this.resolve(hi, lo, size, WRITE, user, implicit);
     if (at === 0) throw GUEST_EVENT;
     store(this.m.view, at, size, value);
     if (at === SCRATCH_DATA) this.commit();

@@ -21,14 +21,21 @@ export const isV86 = (s: CpuState): boolean => (s.get32(S.rflagsRest) & VM) !== 
 /** Real or virtual-8086 mode: selectors are paragraph numbers. */
 export const isFlatSelectorMode = (s: CpuState): boolean => isRealMode(s) || isV86(s);
 
+/** Word offsets in a segment entry. */
+const LIMIT_READ = SEG.limitRead >>> 2, LIMIT_WRITE = SEG.limitWrite >>> 2, SLOW = SEG.slow >>> 2;
+
 /** Recomputes what the fast path looks at. For `modeChanged` and everything that writes a hidden part. */
 export function refreshFastLimits(s: CpuState, index: number): void {
-  const at = segAddress(index);
-  const attr = s.get32(at + SEG.attr), limit = s.get32(at + SEG.limit);
-  let read = limit, write = limit, slow = 0;
+  const { u32 } = s.m;
+  const at = segAddress(index) >>> 2;
   if (s.mode64) {
-    read = write = 0xffff_ffff;
-  } else if (attr & AR_UNUSABLE || (attr & (AR_S | AR_P)) !== (AR_S | AR_P)) {
+    u32[at + LIMIT_READ] = u32[at + LIMIT_WRITE] = 0xffff_ffff;
+    u32[at + SLOW] = 0;
+    return;
+  }
+  const attr = u32[at + (SEG.attr >>> 2)]!, limit = u32[at + (SEG.limit >>> 2)]!;
+  let read = limit, write = limit, slow = 0;
+  if (attr & AR_UNUSABLE || (attr & (AR_S | AR_P)) !== (AR_S | AR_P)) {
     slow = 3;
   } else if (attr & TYPE_CODE) {
     if (!isFlatSelectorMode(s)) slow = 2 | (attr & TYPE_READABLE ? 0 : 1);
@@ -39,9 +46,9 @@ export function refreshFastLimits(s: CpuState, index: number): void {
   }
   if (slow & 1) read = 0;
   if (slow & 2) write = 0;
-  s.set32(at + SEG.limitRead, read);
-  s.set32(at + SEG.limitWrite, write);
-  s.set32(at + SEG.slow, slow);
+  u32[at + LIMIT_READ] = read;
+  u32[at + LIMIT_WRITE] = write;
+  u32[at + SLOW] = slow;
 }
 
 /** Refreshes all six (after a change of mode). */
