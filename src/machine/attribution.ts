@@ -30,6 +30,8 @@ export const ownerOf = (a: number): number => a >>> 8;
 export const partOf = (a: number): number => a & 0xff;
 
 export class Attribution implements AttributionPort {
+  /** Hears of each arrival on a page of another account. */
+  onArrive: ((account: number) => void) | undefined;
   private current = 0;
   private since = 0;
   private readonly sums = new Map<number, number>();
@@ -42,6 +44,7 @@ export class Attribution implements AttributionPort {
   arrive(to: number, cycle: number): void {
     this.settle(cycle);
     const owner = ownerOf(to);
+    this.onArrive?.(to);
     this.current = partOf(to) === 0 && owner === ownerOf(this.current) ? this.current : to;
   }
   /** Cycles that the running code is charged but that belong to another account: a VM transition. */

@@ -17,12 +17,21 @@ export interface ElfSegment {
   readonly memorySize: number;
 }
 
+export interface ElfSection {
+  readonly name: string;
+  readonly address: bigint;
+  readonly size: number;
+  /** SHF_ALLOC and SHF_EXECINSTR. */
+  readonly executable: boolean;
+}
+
 export interface ElfNote {
   readonly name: string;
   readonly type: number;
   readonly description: Uint8Array;
 }
 
+const SHF_ALLOC = 2, SHF_EXECINSTR = 4;
 const PT_LOAD = 1, PT_NOTE = 4, EM_386 = 3, EM_X86_64 = 62;
 
 export const isElf = (b: Uint8Array): boolean => b.length >= 4 && b[0] === 0x7f && b[1] === 0x45 && b[2] === 0x4c && b[3] === 0x46;
@@ -73,6 +82,29 @@ export class Elf {
       };
       if (s.type === PT_LOAD || s.type === PT_NOTE) this.need(s.offset, s.fileSize, `segment ${i}`);
       out.push(s);
+    }
+    return out;
+  }
+
+  /** The sections that occupy memory; none in a stripped file. System V ABI, "Section Header". */
+  sections(): ElfSection[] {
+    const { view, is64 } = this;
+    const table = this.word(32, 40), size = view.getUint16(is64 ? 58 : 46, true), count = view.getUint16(is64 ? 60 : 48, true);
+    if (table === 0 || count === 0) return [];
+    this.need(table, size * count, 'ELF section header table');
+    const header = (i: number): number => table + i * size;
+    const names = this.word(header(view.getUint16(is64 ? 62 : 50, true)) + 16, header(view.getUint16(is64 ? 62 : 50, true)) + 24);
+    const out: ElfSection[] = [];
+    for (let i = 0; i < count; i++) {
+      const h = header(i), flags = this.word(h + 8, h + 8);
+      if ((flags & SHF_ALLOC) === 0) continue;
+      const from = names + view.getUint32(h, true);
+      let end = from;
+      while (end < this.bytes.length && this.bytes[end] !== 0) end++;
+      out.push({
+        name: String.fromCharCode(...this.bytes.subarray(from, end)), address: this.address(h + 12, h + 16),
+        size: this.word(h + 20, h + 32), executable: (flags & SHF_EXECINSTR) !== 0,
+      });
     }
     return out;
   }
