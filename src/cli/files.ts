@@ -40,11 +40,11 @@ export class FileDisk implements DiskBackend {
   readonly sectors: number;
   private readonly fd: number;
 
-  constructor(path: string) {
+  constructor(path: string, access: 'read-write' | 'read-only' = 'read-write') {
     try {
-      this.fd = openSync(path, constants.O_RDWR);
+      this.fd = openSync(path, access === 'read-write' ? constants.O_RDWR : constants.O_RDONLY);
     } catch (e) {
-      throw new UserError(`cannot open disk image ${path} for reading and writing: ${reasonOf(e)}`);
+      throw new UserError(`cannot open disk image ${path} for ${access === 'read-write' ? 'reading and writing' : 'reading'}: ${reasonOf(e)}`);
     }
     const { size } = fstatSync(this.fd);
     if (size === 0 || size % SECTOR !== 0) throw new UserError(`disk image ${path} has ${size} bytes: not a multiple of ${SECTOR} greater than zero`);

@@ -6,6 +6,7 @@ import { ConfigError } from '../machine/machine.js';
 import { ImageError } from '../machine/loaders/load.js';
 import { ProfileError } from '../machine/profile.js';
 import { EXIT_USAGE, UserError } from './errors.js';
+import { compareCommand } from './compare.js';
 import { runCommand } from './run.js';
 
 const USER_ERRORS = [UserError, ImageError, ProfileError, ConfigError];
@@ -23,6 +24,7 @@ try {
   await yargs(hideBin(process.argv))
     .scriptName('xenolith')
     .usage('$0 COMMAND [OPTIONS]\n\nA cycle-level x86-64 machine with Intel VT-x and AMD SVM.')
+    .command(compareCommand)
     .command(runCommand)
     .option('debug', { type: 'boolean', default: false, describe: 'show stack traces of errors' })
     .completion('completion', 'print a completion script for the shell')

@@ -181,7 +181,7 @@ class Recorder {
       bytes,
       cycles: cycle - begun.cycle,
       parts: partsOf(begun.accounts, this.machine.attribution?.snapshot(cycle) ?? new Map()),
-      counts: this.tally,
+      counts: { ...this.tally },
       exitsByReason,
     });
   }

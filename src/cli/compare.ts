@@ -1,0 +1,183 @@
+/** `xenolith compare`: the same workloads over every I/O path on both extensions, one table. */
+
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import type { Argv, CommandModule } from 'yargs';
+import { EXTENSIONS, PATHS, PATH_TITLES, type ExtensionName, type PathName } from '../experiments/paths.js';
+import { rowOf, type Cell } from '../experiments/rows.js';
+import { WORKLOADS } from '../experiments/workloads.js';
+import type { Profile } from '../machine/profile.js';
+import type { FromWorker, Job } from './compare-worker.js';
+import { EXIT_INTERRUPTED, UserError } from './errors.js';
+import { FileDisk, loadProfile } from './files.js';
+import { loadImages } from './images.js';
+import { Progress } from './progress.js';
+import { table } from './report/table.js';
+import { ResultFolder, sha256 } from './report/write.js';
+
+interface CompareOptions {
+  readonly extension: string;
+  readonly path: string;
+  readonly workload: string;
+  readonly profile?: string | undefined;
+  readonly disk?: string | undefined;
+  readonly seed: number;
+  readonly out: string;
+  readonly quick: boolean;
+  readonly json: boolean;
+  readonly jobs: number;
+}
+
+/** A comma-separated choice; an unknown name is named with those that exist. */
+function choose<T extends string>(text: string, all: readonly T[], what: string): T[] {
+  const wanted = text.split(',').map((t) => t.trim()).filter((t) => t !== '');
+  for (const w of wanted) if (!all.includes(w as T)) throw new UserError(`unknown ${what} "${w}"; there are ${all.join(', ')}`);
+  if (wanted.length === 0) throw new UserError(`no ${what} chosen; there are ${all.join(', ')}`);
+  return all.filter((a) => wanted.includes(a));
+}
+
+const EXTENSION_OF: Record<string, ExtensionName> = { GenuineIntel: 'vtx', AuthenticAMD: 'svm' };
+
+/** The processors to run on: each extension's own, or the one named if it has a chosen extension. */
+function processors(o: CompareOptions): { extension: ExtensionName; profile: Profile; name: string }[] {
+  const extensions = choose(o.extension, Object.keys(EXTENSIONS) as ExtensionName[], 'extension');
+  if (o.profile === undefined) return extensions.map((e) => ({ extension: e, profile: loadProfile(EXTENSIONS[e]), name: EXTENSIONS[e] }));
+  const profile = loadProfile(o.profile);
+  const extension = EXTENSION_OF[profile.vendor];
+  if (extension === undefined || !extensions.includes(extension)) throw new UserError(`profile ${o.profile} is a ${profile.vendor} processor; it has none of the chosen extensions (${extensions.join(', ')})`);
+  return [{ extension, profile, name: profile.name }];
+}
+
+function commit(): string {
+  try {
+    const root = fileURLToPath(new URL('../../', import.meta.url));
+    return execFileSync('git', ['rev-parse', 'HEAD'], { cwd: root, stdio: ['ignore', 'pipe', 'ignore'] }).toString().trim();
+  } catch {
+    return 'unknown';
+  }
+}
+
+interface Planned {
+  readonly job: Job;
+  readonly extension: ExtensionName;
+  readonly name: string;
+}
+
+/** Runs the jobs on `threads` workers. Calls `finished` for each as it ends; rejects with the first failure. */
+function runAll(jobs: readonly Planned[], threads: number, on: { progress(p: Planned, workload: string): void; finished(p: Planned, m: FromWorker & { kind: 'done' }): void; failed(p: Planned, message: string): void }, stop: AbortSignal): Promise<void> {
+  const queue = [...jobs];
+  const live = new Set<Worker>();
+  return new Promise((resolve) => {
+    const next = (): void => {
+      const planned = stop.aborted ? undefined : queue.shift();
+      if (planned === undefined) {
+        if (live.size === 0) resolve();
+        return;
+      }
+      const worker = new Worker(new URL('./compare-worker.js', import.meta.url), { workerData: planned.job });
+      live.add(worker);
+      worker.on('message', (m: FromWorker) => {
+        if (m.kind === 'progress') on.progress(planned, m.workload);
+        else if (m.kind === 'done') on.finished(planned, m);
+        else on.failed(planned, m.message);
+      });
+      worker.on('error', (e) => on.failed(planned, e instanceof Error ? e.message : String(e)));
+      worker.on('exit', () => {
+        live.delete(worker);
+        next();
+      });
+    };
+    stop.addEventListener('abort', () => {
+      for (const w of live) void w.terminate();
+    });
+    for (let i = 0; i < Math.min(threads, jobs.length); i++) next();
+  });
+}
+
+export async function compare(o: CompareOptions): Promise<number> {
+  const paths = choose(o.path, PATHS, 'path');
+  const workloads = WORKLOADS.filter((w) => choose(o.workload, WORKLOADS.map((x) => x.name), 'workload').includes(w.name));
+  const chosen = processors(o);
+  if (!Number.isInteger(o.seed) || o.seed < 0 || o.seed > 0xffff_ffff) throw new UserError('--seed: a whole number from 0 to 4294967295 is needed');
+  if (!Number.isInteger(o.jobs) || o.jobs < 1) throw new UserError('--jobs: a whole number of at least 1 is needed');
+  if (o.disk !== undefined) new FileDisk(o.disk, 'read-only').close();
+  const images = loadImages();
+  const folder = new ResultFolder(o.out);
+
+  const jobs: Planned[] = chosen.flatMap(({ extension, profile, name }) =>
+    paths.map((path) => ({ extension, name, job: { path, profileName: name, profile, images, workloads: workloads.map((w) => w.name), quick: o.quick, seed: o.seed, disk: o.disk } })),
+  );
+  const cells = new Map<Planned, Cell[]>();
+  const inOrder = (): Cell[] => workloads.flatMap((w) => jobs.flatMap((j) => (cells.get(j) ?? []).filter((c) => c.measurement.workload === w.name)));
+  const failures: string[] = [];
+  const progress = new Progress(jobs.length, 'compare');
+  const interrupt = new AbortController();
+  const onInterrupt = (): void => interrupt.abort();
+  process.once('SIGINT', onInterrupt);
+
+  await runAll(jobs, o.jobs, {
+    progress: (p, workload) => progress.now(`${p.extension} ${p.job.path}: ${workload}`),
+    finished: (p, m) => {
+      cells.set(p, m.result.measurements.map((measurement, i) => ({
+        extension: p.extension, profile: p.name, frequencyHz: m.result.frequencyHz, path: p.job.path, measurement, dataError: m.dataErrors[i] ?? '',
+      })));
+      folder.capture(`${p.extension}-${p.job.path}`, m.capture);
+      folder.tables(inOrder());
+      progress.step(`${p.extension} ${p.job.path}: ${(m.result.instructions / 1e6).toFixed(1)} M instructions, ${(m.result.cycles / 1e6).toFixed(1)} M cycles`);
+    },
+    failed: (p, message) => {
+      failures.push(message);
+      progress.step(`${p.extension} ${p.job.path}: failed`);
+    },
+  }, interrupt.signal);
+  process.removeListener('SIGINT', onInterrupt);
+  progress.end();
+
+  const all = inOrder();
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+  const facts = {
+    version, commit: commit(), seed: o.seed, quick: o.quick, profiles: Object.fromEntries(chosen.map((c) => [c.extension, c.name])),
+    paths: Object.fromEntries(paths.map((p) => [p, PATH_TITLES[p]])), workloads: workloads.map((w) => w.name), disk: o.disk ?? 'generated from the seed',
+    images: Object.fromEntries(Object.values(images).map((i) => [i.name, sha256(i.bytes)])),
+    options: { extension: o.extension, path: o.path, workload: o.workload, profile: o.profile ?? null },
+  };
+  folder.tables(all);
+  folder.manifest(facts);
+  folder.report(
+    { title: 'Xenolith: I/O paths compared', facts: [['version', `${version} (${facts.commit})`], ['seed', String(o.seed)], ['disk', facts.disk], ['data', 'checksums of every transfer are compared with what they must be']] },
+    workloads, all,
+  );
+  process.stdout.write(o.json ? `${JSON.stringify(all.map((c) => rowOf(c, all)), null, 2)}\n` : `${table(workloads, all)}\n\nFiles: ${o.out}/results.csv exits.csv report.html charts/ captures/ manifest.json\n`);
+  for (const f of failures) process.stderr.write(`xenolith: ${f}\n`);
+  const wrong = all.filter((c) => c.measurement.status === 'failed' || c.dataError !== '');
+  for (const c of wrong) process.stderr.write(`xenolith: ${c.extension} ${c.path} ${c.measurement.workload}: ${c.dataError || c.measurement.reason}\n`);
+  if (interrupt.signal.aborted) return EXIT_INTERRUPTED;
+  return failures.length > 0 || wrong.length > 0 ? 1 : 0;
+}
+
+export const compareCommand: CommandModule<object, CompareOptions> = {
+  command: 'compare',
+  describe: 'run the same workloads over every I/O path, on VT-x and on SVM, and compare',
+  builder: (y: Argv) =>
+    y
+      .option('extension', { type: 'string', default: 'vtx,svm', describe: 'virtualisation extensions, comma-separated' })
+      .option('path', { type: 'string', default: PATHS.join(','), describe: 'I/O paths, comma-separated' })
+      .option('workload', { type: 'string', default: WORKLOADS.map((w) => w.name).join(','), defaultDescription: 'all', describe: 'workloads, comma-separated' })
+      .option('profile', { type: 'string', describe: 'processor profile instead of the extension\'s own' })
+      .option('disk', { type: 'string', describe: 'disk image to read (never written); default: generated from the seed' })
+      .option('seed', { type: 'number', default: 1, describe: 'seed of everything that is random in the model' })
+      .option('out', { type: 'string', default: 'results', describe: 'folder for the results' })
+      .option('quick', { type: 'boolean', default: false, describe: 'fewer operations' })
+      .option('json', { type: 'boolean', default: false, describe: 'print the rows as JSON instead of the table' })
+      .option('jobs', { type: 'number', default: Math.min(8, availableParallelism()), defaultDescription: 'number of cores', describe: 'runs at the same time' })
+      .epilogue(`Workloads: ${WORKLOADS.map((w) => w.name).join(', ')}.\nPaths: ${PATHS.map((p) => `${p} (${PATH_TITLES[p]})`).join('; ')}.`)
+      .example('$0 compare --quick', 'a first look, in a few seconds')
+      .example('$0 compare --path native,pv --workload net-transmit', 'one workload on two paths')
+      .example('$0 compare --extension svm --out results/svm', 'one extension, results elsewhere') as Argv<CompareOptions>,
+  handler: async (args) => {
+    process.exitCode = await compare(args);
+  },
+};

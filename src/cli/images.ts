@@ -1,0 +1,23 @@
+/** The built C images. `npm run build` makes them; here they are only read. */
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Images } from '../experiments/paths.js';
+import { UserError } from './errors.js';
+import { readNamed } from './files.js';
+
+const BUILD = fileURLToPath(new URL('../../build/', import.meta.url));
+const FILES: Record<keyof Images, string> = {
+  hypervisor: 'hypervisor/xenolith.elf', dom0: 'guests/dom0.elf', native: 'guests/workload-native.elf', hvm: 'guests/workload-hvm.elf', pv: 'guests/workload-pv.elf',
+};
+
+export function loadImages(): Images {
+  const out: Partial<Record<keyof Images, Images[keyof Images]>> = {};
+  for (const [name, file] of Object.entries(FILES) as [keyof Images, string][]) {
+    const path = join(BUILD, file);
+    if (!existsSync(path)) throw new UserError(`the image build/${file} is missing: run "npm run build"`);
+    out[name] = readNamed(path);
+  }
+  return out as Images;
+}

@@ -1,0 +1,25 @@
+/** A disk over another one that is only read: what the guest writes stays in memory, so that every run finds the same disk. */
+
+import type { DiskBackend } from '../machine/config.js';
+
+const SECTOR = 512;
+
+export class OverlayDisk implements DiskBackend {
+  private readonly written = new Map<number, Uint8Array>();
+  readonly sectors: number;
+
+  constructor(private readonly below: Pick<DiskBackend, 'sectors' | 'read'>) {
+    this.sectors = below.sectors;
+  }
+  read(lba: number, into: Uint8Array): void {
+    this.below.read(lba, into);
+    for (let s = 0; s < into.length / SECTOR; s++) {
+      const own = this.written.get(lba + s);
+      if (own !== undefined) into.set(own, s * SECTOR);
+    }
+  }
+  write(lba: number, from: Uint8Array): void {
+    for (let s = 0; s < from.length / SECTOR; s++) this.written.set(lba + s, from.slice(s * SECTOR, (s + 1) * SECTOR));
+  }
+  flush(): void {}
+}
