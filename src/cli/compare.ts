@@ -6,7 +6,7 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { Argv, CommandModule } from 'yargs';
-import { EXTENSIONS, PATHS, PATH_TITLES, type ExtensionName, type PathName } from '../experiments/paths.js';
+import { EXTENSIONS, PATHS, PATH_TITLES, type ExtensionName } from '../experiments/paths.js';
 import { rowOf, type Cell } from '../experiments/rows.js';
 import { WORKLOADS } from '../experiments/workloads.js';
 import type { Profile } from '../machine/profile.js';
@@ -46,9 +46,9 @@ function processors(o: CompareOptions): { extension: ExtensionName; profile: Pro
   const extensions = choose(o.extension, Object.keys(EXTENSIONS) as ExtensionName[], 'extension');
   if (o.profile === undefined) return extensions.map((e) => ({ extension: e, profile: loadProfile(EXTENSIONS[e]), name: EXTENSIONS[e] }));
   const profile = loadProfile(o.profile);
-  const extension = EXTENSION_OF[profile.vendor];
-  if (extension === undefined || !extensions.includes(extension)) throw new UserError(`profile ${o.profile} is a ${profile.vendor} processor; it has none of the chosen extensions (${extensions.join(', ')})`);
-  return [{ extension, profile, name: profile.name }];
+  const extension = EXTENSION_OF[String(profile.vendor)];
+  if (extension === undefined || !extensions.includes(extension)) throw new UserError(`profile ${o.profile} is a ${String(profile.vendor)} processor; it has none of the chosen extensions (${extensions.join(', ')})`);
+  return [{ extension, profile, name: String(profile.name) }];
 }
 
 function commit(): string {

@@ -29,7 +29,7 @@ export function chartPng(config: ChartConfig): Uint8Array {
   prepare();
   const canvas = createCanvas(WIDTH, HEIGHT);
   // chart.js takes its own copy of what it changes; the configuration also goes into the report.
-  const chart = new Chart(canvas as unknown as HTMLCanvasElement, structuredClone(config) as never);
+  const chart = new Chart(canvas as never, structuredClone(config) as never);
   const png = canvas.toBuffer('image/png');
   chart.destroy();
   return png;
