@@ -87,17 +87,16 @@ static void
 pv_init(void)
 {
   enum { PTE_PRESENT_WRITABLE_USER = 7 };
+  struct physdev_set_iopl iopl = { 1 };
 
+  // I/O instructions go to the hypervisor, which does or ignores them by what the domain may reach; without this they fault here.
+  hypercall_physdev_op(PHYSDEVOP_set_iopl, &iopl);
   if(hypercall_update_va_mapping((uint64_t)shared_info_page, start_info->shared_info | PTE_PRESENT_WRITABLE_USER, UVMF_INVLPG))
     for(;;) // there is no console yet
       hypercall_console_io(CONSOLEIO_write, 30, "shared_info cannot be mapped\r\n");
   xen_rings.store = page_of_frame(start_info->store_mfn);
   xen_rings.store_port = start_info->store_evtchn;
-  if(xen_is_initial_domain()){
-    // Port access: Xen allows it to this domain, but a kernel must also ask for the privilege level.
-    struct physdev_set_iopl iopl = { 1 };
-    hypercall_physdev_op(PHYSDEVOP_set_iopl, &iopl);
-  } else {
+  if(!xen_is_initial_domain()){
     xen_rings.console = page_of_frame(start_info->console.domU.mfn);
     xen_rings.console_port = start_info->console.domU.evtchn;
   }
