@@ -195,12 +195,29 @@ soft_interrupt(struct vcpu *v, struct regs *r)
   return true;
 }
 
+// IN and OUT at ports that are not the domain's: nothing is there, as on a bus without a device. Its own ports never come here,
+// the TSS bitmap lets them through. A kernel that has not asked for the privilege level gets the fault.
+static bool
+absent_port(struct vcpu *v, struct regs *r, uint8 opcode, bool short_operand)
+{
+  if(v->pv.iopl < 1)
+    return false;
+  if(opcode & 2) // OUT
+    return true;
+  if(!(opcode & 1))
+    r->rax |= 0xff;
+  else
+    r->rax = short_operand ? r->rax | 0xffff : 0xffffffff;
+  return true;
+}
+
 // #GP in ring 3. False: it is the guest's fault.
 bool
 pv_emulate_gp(struct vcpu *v, struct regs *r)
 {
   uint8 code[15];
   int n = 0, rex = 0;
+  bool short_operand = false;
   uint64 left;
   extern uint64 copy_user(void *, const void *, uint64);
 
@@ -212,13 +229,18 @@ pv_emulate_gp(struct vcpu *v, struct regs *r)
   left = copy_user(code, (void *)r->rip, sizeof(code));
   if(left == sizeof(code))
     return false;
-  while(code[n] == 0x66 || code[n] == 0xf2 || code[n] == 0xf3)
-    n++;
+  for(; code[n] == 0x66 || code[n] == 0xf2 || code[n] == 0xf3; n++)
+    short_operand |= code[n] == 0x66;
   if((code[n] & 0xf0) == 0x40)
     rex = code[n++];
   switch(code[n]){
   case 0xfa: v->info->evtchn_upcall_mask = 1; n++; break; // CLI
   case 0xfb: v->info->evtchn_upcall_mask = 0; n++; break; // STI
+  case 0xe4: case 0xe5: case 0xe6: case 0xe7: case 0xec: case 0xed: case 0xee: case 0xef: // IN, OUT
+    if(!absent_port(v, r, code[n], short_operand))
+      return false;
+    n += code[n] < 0xe8 ? 2 : 1; // the port is an immediate byte, or in DX
+    break;
   case 0xf4: // HLT
     r->rip += (uint64)n + 1;
     do_sched_op(1 /* SCHEDOP_block */, 0);
