@@ -21,6 +21,8 @@ export const S5_TYPE = 0;
 
 const TMR_STS = 1, WAK_STS = 1 << 15, SCI_EN = 1, SLP_EN = 1 << 13;
 const PMBASE = 0x40, PMREGMISC = 0x80;
+/** DEVACTB bit 25: SMIs by port 0xb2 are set up already. Firmware then does not wait for a system-management mode that is not there. */
+const DEVACTB_HIGH = 0x5b, APMC_EN = 2;
 /** The timer has 24 bits and reports each change of bit 23. */
 const TIMER_HALF = 1 << 23;
 
@@ -138,6 +140,7 @@ export class AcpiPmFunction extends PciFunction {
   ) {
     super({ vendor: 0x8086, device: 0x7113, classCode: 0x068000, revision: 3, subsystemVendor: 0x1af4, subsystem: 0x1100, interruptPin: 1 });
     this.config[PMBASE] = 1;
+    this.config[DEVACTB_HIGH] = APMC_EN;
     this.allowWrites(PMBASE, [0xc0, 0xff]);
     this.allowWrites(PMREGMISC, [1]);
     this.onConfigWrite = () => this.place();

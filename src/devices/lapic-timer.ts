@@ -52,11 +52,12 @@ export class ApicTimer {
     if (mode === this.mode) return;
     const wasDeadline = this.mode === TIMER_TSC_DEADLINE;
     this.mode = mode;
+    // Between one-shot and periodic the count goes on; one that has run out stays at zero until the initial count is written.
     if (wasDeadline || mode === TIMER_TSC_DEADLINE) {
       this.stop();
       this.initial = 0;
       this.deadline = 0n;
-    } else if (mode === TIMER_PERIODIC && this.event === undefined && this.initial !== 0) this.startAt(this.clock.now());
+    }
   }
 
   get divide(): number {

@@ -64,7 +64,7 @@ export interface MachineConfig {
   readonly nic?: NicConfig;
   /** Receives COM1's bytes. Default: dropped. */
   readonly serial?: ByteSink;
-  /** Receives bytes written to the debug console, port 0xe9. Default: dropped. */
+  /** Receives bytes written to the debug consoles, ports 0xe9 and 0x402. Default: dropped. */
   readonly debugConsole?: ByteSink;
   /** Seeds everything that is random in the model (generated disk contents, RDRAND). Default 1. */
   readonly seed?: number;

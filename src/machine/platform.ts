@@ -23,6 +23,7 @@ import { IdeController } from '../devices/ata/ide-controller.js';
 import { Cmos } from '../devices/cmos.js';
 import { DebugConsole, DebugExit } from '../devices/debug-ports.js';
 import { E1000 } from '../devices/e1000/e1000.js';
+import { FW_CFG_PORT, FwCfg } from '../devices/fw-cfg.js';
 import { Hpet, HPET_BASE, HPET_SIZE } from '../devices/hpet.js';
 import { I8042 } from '../devices/i8042.js';
 import { IoSpace } from '../devices/io-space.js';
@@ -38,10 +39,16 @@ import { Pit } from '../devices/pit.js';
 import type { DeviceClock, DmaPort, Width } from '../devices/ports.js';
 import { Uart } from '../devices/uart.js';
 import type { MachineConfig } from './config.js';
+import { firmwareFiles } from './firmware/firmware-files.js';
 import type { PlatformFigures } from './profile.js';
 
-/** Undivided ticks a second of the local APIC timer: the front-side bus of the modelled parts, about 100 MHz. */
-const APIC_TIMER_HZ = 1e8;
+/**
+ * Undivided ticks a second of the local APIC timer: the front-side bus of the modelled parts, about 100 MHz. In functional mode it
+ * is 1 GHz, as on other machines of that kind: software that polls the count down gets through ten times sooner.
+ */
+const APIC_TIMER_HZ = { functional: 1e9, cycle: 1e8 } as const;
+/** Bochs' console port, and the one that SeaBIOS writes its log to. */
+const DEBUG_CONSOLES = [0xe9, 0x402];
 const DEFAULT_START_TIME = Date.UTC(2020, 0, 1) / 1000;
 const DEFAULT_MAC = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
 
@@ -84,7 +91,7 @@ export class Platform implements PlatformPort {
 
   constructor(config: MachineConfig, figures: PlatformFigures, host: PlatformHost) {
     const { clock } = host, { io } = this;
-    const cyclesPerTick = Math.max(1, Math.round(clock.frequencyHz / APIC_TIMER_HZ));
+    const cyclesPerTick = Math.max(1, Math.round(clock.frequencyHz / APIC_TIMER_HZ[config.mode ?? 'functional']));
     this.lapics = host.processors.map((p, id) => new LocalApic(id, id === 0, clock, this.apicBus, p, cyclesPerTick, host.x2apic));
     this.pic = new Pic({ set: (a) => this.lapics[0].setExtInt(a) });
     io.claimMmio(IOAPIC_BASE, 0x1000, this.ioApic);
@@ -105,7 +112,9 @@ export class Platform implements PlatformPort {
     this.uart = new Uart(0x3f8, clock, this.isa(4), config.serial ?? (() => {}));
     io.claimPorts(0x3f8, 8, this.uart);
     io.claimPorts(0xf4, 4, new DebugExit((v) => host.exit(v)), 4);
-    io.claimPorts(0xe9, 1, new DebugConsole(config.debugConsole ?? (() => {})));
+    const debugConsole = new DebugConsole(config.debugConsole ?? (() => {}));
+    for (const port of DEBUG_CONSOLES) io.claimPorts(port, 1, debugConsole);
+    if (config.boot.kind === 'firmware') io.claimPorts(FW_CFG_PORT, 2, new FwCfg(config.memoryBytes, config.cpus ?? 1, firmwareFiles(config.memoryBytes)), 2);
 
     this.pci = new PciBus(() => host.reset());
     io.claimPorts(0xcf8, 8, this.pci, 4);

@@ -43,7 +43,8 @@ function routing(): readonly number[] {
   return packageOf(...entries);
 }
 
-function dsdt(ramBytes: number): Uint8Array {
+/** The description of devices: also for firmware that makes the other tables itself. */
+export function dsdt(ramBytes: number): Uint8Array {
   const isa = device('ISA', named('_ADR', integer(0x10000)),
     device('RTC', named('_HID', eisaId('PNP0B00')), named('_CRS', resources(ioPorts(0x70, 2), irq(8)))),
     device('COM1', named('_HID', eisaId('PNP0501')), named('_UID', integer(1)), named('_CRS', resources(ioPorts(0x3f8, 8), irq(4)))));
