@@ -104,4 +104,20 @@ describe('machine', () => {
     const part = parseProfile({ name: 'half', frequency_hz: 1e9 }, 'half.json');
     expect(() => run([0xf4], { profile: part })).toThrow('profile half: figure "platform.disk.latency_us" is missing');
   });
+
+  it('firmware starts at the reset vector, and PAM lets it replace itself by RAM', () => {
+    const rom = new Uint8Array(65536).fill(0x90);
+    // f000:0000 (through the copy below 1 MiB): PAM0 = RAM, write and read 0xf8000, exit with what is read.
+    rom.set([
+      0x66, 0xb8, 0x58, 0x00, 0x00, 0x80, 0xba, 0xf8, 0x0c, 0x66, 0xef, // mov eax, 0x80000058; mov dx, 0xcf8; out dx, eax
+      0xba, 0xfd, 0x0c, 0xb0, 0x30, // mov dx, 0xcfd; mov al, 0x30 (done from RAM: the code is copied first)
+      0x50, 0x52, 0xb8, 0x00, 0x00, 0x8e, 0xc0, 0xb8, 0x00, 0xf0, 0x8e, 0xd8, 0x31, 0xf6, 0xbf, 0x00, 0x70, 0xb9, 0x80, 0x00, 0xf3, 0xa4, 0x5a, 0x58, // copy 128 bytes to 0x7000
+      0xea, 0x2d, 0x70, 0x00, 0x00, // jmp 0000:702d
+      0xee, 0xc6, 0x06, 0x00, 0x80, 0x2a, 0xa0, 0x00, 0x80, 0xe6, 0xf4, 0xf4, // out dx, al; mov byte [0x8000], 42; mov al, [0x8000]; out 0xf4, al
+    ]);
+    rom.set([0xea, 0x00, 0x00, 0x00, 0xf0], 0xfff0); // jmp f000:0000
+    const machine = new Machine({ memoryBytes: 16 << 20, profile, boot: { kind: 'firmware', firmware: { name: 'rom', bytes: rom } } });
+    expect(machine.run({ instructions: 1000 })).toEqual({ kind: 'debug-exit', value: 42 });
+    expect(machine.phys.read(0xf_8000, 1)).toEqual(Uint8Array.of(42));
+  });
 });
