@@ -33,6 +33,7 @@ export interface Row {
   bytes: number;
   cycles: number;
   cycles_per_op: number | '';
+  busy_cycles_per_op: number | '';
   microseconds_per_op: number | '';
   operations_per_s: number | '';
   throughput_mib_s: number | '';
@@ -75,7 +76,7 @@ export function rowOf(cell: Cell, all: readonly Cell[]): Row {
     extension: cell.extension, profile: cell.profile, path: cell.path, workload: m.workload,
     status: m.status === 'ok' && cell.dataError !== '' ? 'failed' : m.status,
     operations: m.operations, bytes: m.bytes, cycles: m.cycles,
-    cycles_per_op: each(m.cycles), microseconds_per_op: ok ? fixed((seconds * 1e6) / m.operations, 4) : '',
+    cycles_per_op: each(m.cycles), busy_cycles_per_op: each(m.cycles - parts.idle), microseconds_per_op: ok ? fixed((seconds * 1e6) / m.operations, 4) : '',
     operations_per_s: ok ? fixed(m.operations / seconds, 1) : '', throughput_mib_s: ok && m.bytes > 0 ? fixed(m.bytes / MIB / seconds, 3) : '',
     exits_per_op: each(counts.exits), hypercalls_per_op: each(counts.hypercalls), notifications_per_op: each(counts.notifications),
     domain_switches_per_op: each(counts.domainSwitches), interrupts_per_op: each(counts.interrupts), exceptions_per_op: each(counts.exceptions),

@@ -17,7 +17,7 @@ function chartLibrary(): string {
 }
 
 const COLUMNS: readonly [keyof Row, string][] = [
-  ['path', 'path'], ['operations', 'operations'], ['cycles_per_op', 'cycles/op'], ['throughput_mib_s', 'MiB/s'], ['operations_per_s', 'op/s'],
+  ['path', 'path'], ['operations', 'operations'], ['cycles_per_op', 'cycles/op'], ['busy_cycles_per_op', 'busy cycles/op'], ['throughput_mib_s', 'MiB/s'], ['operations_per_s', 'op/s'],
   ['exits_per_op', 'VM exits/op'], ['hypercalls_per_op', 'hypercalls/op'], ['notifications_per_op', 'events/op'], ['domain_switches_per_op', 'domain switches/op'],
   ['slowdown_vs_native', '× bare machine'], ['data', 'data'],
 ];

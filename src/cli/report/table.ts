@@ -1,6 +1,6 @@
 /** The comparison as text of at most 80 columns. */
 
-import { exitRows, rowOf, type Cell } from '../../experiments/rows.js';
+import { rowOf, type Cell } from '../../experiments/rows.js';
 import type { Workload } from '../../experiments/workloads.js';
 
 const left = (text: string, n: number): string => text.padEnd(n).slice(0, n);
@@ -13,20 +13,21 @@ function number(v: number | ''): string {
   return v >= 100 ? v.toFixed(0) : v >= 10 ? v.toFixed(1) : v.toFixed(2);
 }
 const small = (v: number | ''): string => (v === '' ? '-' : v === 0 ? '0' : v >= 100 ? v.toFixed(0) : v.toFixed(v >= 10 ? 1 : 2));
+const shortRate = (v: number | ''): string => (v === '' ? '-' : v >= 1e6 ? `${(v / 1e6).toFixed(1)}M` : v >= 1e3 ? `${(v / 1e3).toFixed(1)}k` : v.toFixed(1));
 
 function share(part: number, whole: number): string {
   return whole === 0 ? '-' : `${Math.round((100 * part) / whole)}`;
 }
 
-const HEAD = `${left('path', 8)}${right('cycles/op', 10)}${right('rate', 14)}${right('exits', 7)}${right('calls', 7)}${right('evts', 6)}${right('x nat.', 8)}  gst vmx hyp dom idl`;
+const HEAD = `${left('path', 7)}${right('cycles/op', 10)}${right('busy/op', 8)}${right('rate', 12)}${right('exits', 6)}${right('calls', 6)}${right('evts', 5)}${right('x nat', 6)}  gst vmx hyp dom idl`;
 
 function line(cell: Cell, all: readonly Cell[]): string {
   const r = rowOf(cell, all);
-  if (r.status !== 'ok') return `${left(r.path, 8)}${r.status === 'skipped' ? 'not possible here' : 'FAILED'}: ${r.reason}`.slice(0, 80);
-  const rate = r.throughput_mib_s !== '' ? `${number(r.throughput_mib_s)} MiB/s` : `${number(r.operations_per_s)} /s`;
+  if (r.status !== 'ok') return `${left(r.path, 7)}${r.status === 'skipped' ? 'not possible here' : 'FAILED'}: ${r.reason}`.slice(0, 80);
+  const rate = r.throughput_mib_s !== '' ? `${small(r.throughput_mib_s)} MiB/s` : `${shortRate(r.operations_per_s)} op/s`;
   const dom0 = r.dom0_back_end_cycles + r.dom0_device_model_cycles + r.dom0_other_cycles;
   const parts = [r.guest_cycles + r.unknown_cycles, r.vm_transition_cycles, r.hypervisor_cycles, dom0, r.idle_cycles].map((p) => right(share(p, r.cycles), 4)).join('');
-  return `${left(r.path, 8)}${right(number(r.cycles_per_op), 10)}${right(rate, 14)}${right(small(r.exits_per_op), 7)}${right(small(r.hypercalls_per_op), 7)}${right(small(r.notifications_per_op), 6)}${right(small(r.slowdown_vs_native), 8)} ${parts}`;
+  return `${left(r.path, 7)}${right(number(r.cycles_per_op), 10)}${right(number(r.busy_cycles_per_op), 8)}${right(rate, 12)}${right(small(r.exits_per_op), 6)}${right(small(r.hypercalls_per_op), 6)}${right(small(r.notifications_per_op), 5)}${right(small(r.slowdown_vs_native), 6)} ${parts}`;
 }
 
 /** One block a processor, in it one group a workload, in it one line a path. */
@@ -42,11 +43,11 @@ export function table(workloads: readonly Workload[], cells: readonly Cell[]): s
   }
   out.push(
     '',
-    'exits, calls (hypercalls), evts (event-channel notifications): per operation.',
-    'x nat.: time per operation against the bare machine. Last columns: percent of',
-    'the cycles in guest, VM transitions, hypervisor, dom0, idle.',
+    'cycles/op: until the operation is done; busy/op: without the time all waited.',
+    'exits (VM exits), calls (hypercalls), evts (event-channel notifications): per',
+    'operation. x nat: time per operation against the bare machine. Last columns:',
+    'percent of the cycles in guest, VM transitions, hypervisor, dom0, idle.',
   );
   return out.join('\n').trimStart();
 }
 
-export { exitRows };
