@@ -46,7 +46,7 @@ describe.each(cases)('%s %s', (extension, path) => {
     }).filter((p) => p !== '');
     expect(problems).toEqual([]);
     const skipped = result.measurements.filter((m) => m.status === 'skipped').map((m) => m.workload);
-    expect(skipped).toEqual(path === 'native' ? ['null-hypercall'] : path === 'pv' ? ['port-io-exit'] : []);
+    expect(skipped).toEqual(path === 'native' ? ['null-hypercall'] : []);
   });
 
   it('accounts for every cycle', () => {
