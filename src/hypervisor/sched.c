@@ -32,6 +32,8 @@ enqueue(struct vcpu *v)
   else
     q->head = v;
   q->tail = v;
+  if(!slice.armed)
+    timer_set(&slice, now() + SLICE_NS);
 }
 
 static struct vcpu *
@@ -65,6 +67,7 @@ unqueue(struct vcpu *v)
   }
 }
 
+// A slice begins when somebody waits; if nobody does any more when it ends, this changes nothing.
 static void
 slice_over(void *arg)
 {
@@ -158,10 +161,6 @@ schedule(void)
   next = dequeue();
   if(next == 0)
     next = &idle;
-  if(queues[PRI_BOOST].head || queues[PRI_NORMAL].head){
-    if(!slice.armed)
-      timer_set(&slice, now() + SLICE_NS);
-  }
   next->state = VCPU_RUNNING;
   if(next == prev)
     return;

@@ -20,7 +20,12 @@ static void
 allocate(struct domain *d, uint64 bytes)
 {
   uint64 gfn = 0, end = bytes >> PAGE_SHIFT;
+  uint32 order = 0;
 
+  while((PAGE_SIZE << order) < end * sizeof(uint32))
+    order++;
+  d->hvm->ram = kalloc_pages(order);
+  d->hvm->nram = end;
   while(gfn < end){
     struct page *p = gfn % 512 == 0 && gfn + 512 <= end ? domain_alloc_page(d, 9) : 0;
     uint64 n = p ? 512 : 1;

@@ -19,10 +19,8 @@ struct decoded {
 static int
 prefixes(struct vcpu *v, struct decoded *d)
 {
-  struct segment cs;
   bool opsize = false;
 
-  hvm_ops->get_segment(v, SEG_CS, &cs);
   d->is64 = hvm_is_64bit(v);
   for(;; d->at++){
     uint8 c = d->code[d->at];
@@ -35,7 +33,7 @@ prefixes(struct vcpu *v, struct decoded *d)
   }
   if(d->is64 && (d->code[d->at] & 0xf0) == 0x40)
     d->rex = d->code[d->at++];
-  d->size = d->is64 || (cs.attr & ATTR_D) ? 4 : 2;
+  d->size = d->is64 || (hvm_ops->get_attr(v, SEG_CS) & ATTR_D) ? 4 : 2;
   if(opsize)
     d->size = 6 - d->size;
   if(d->rex & 8)

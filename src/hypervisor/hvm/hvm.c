@@ -124,10 +124,7 @@ hvm_loop(struct vcpu *v)
 bool
 hvm_is_64bit(struct vcpu *v)
 {
-  struct segment cs;
-
-  hvm_ops->get_segment(v, SEG_CS, &cs);
-  return (cs.attr & ATTR_L) && (hvm_ops->get_efer(v) & EFER_LMA);
+  return (hvm_ops->get_efer(v) & EFER_LMA) && (hvm_ops->get_attr(v, SEG_CS) & ATTR_L);
 }
 
 // The guest's instruction of `len` bytes is done.
@@ -135,7 +132,7 @@ void
 hvm_advance(struct vcpu *v, uint64 len)
 {
   v->regs->rip += len;
-  if(!hvm_is_64bit(v))
+  if(!(hvm_ops->get_efer(v) & EFER_LMA))
     v->regs->rip &= 0xffffffff;
   hvm_ops->end_shadow(v);
 }
@@ -150,10 +147,7 @@ hvm_inject_fault(struct vcpu *v, int vector, bool has_error, uint32 error)
 void
 hvm_inject_page_fault(struct vcpu *v, uint64 gva, uint32 error)
 {
-  struct segment ss;
-
-  hvm_ops->get_segment(v, SEG_SS, &ss);
-  if((ss.attr >> 5 & 3) == 3)
+  if(ATTR_DPL(hvm_ops->get_attr(v, SEG_SS)) == 3)
     error |= PFEC_U;
   hvm_ops->set_cr2(v, gva);
   hvm_inject_fault(v, T_PGFLT, true, error);
@@ -182,10 +176,8 @@ void
 hvm_hypercall(struct vcpu *v)
 {
   struct regs *r = v->regs;
-  struct segment ss;
 
-  hvm_ops->get_segment(v, SEG_SS, &ss);
-  if((ss.attr >> 5 & 3) != 0)
+  if(ATTR_DPL(hvm_ops->get_attr(v, SEG_SS)) != 0)
     r->rax = (uint64)-XEN_EPERM;
   else if(!hvm_is_64bit(v)) // the structures of 32-bit callers are others
     r->rax = (uint64)-XEN_ENOSYS;

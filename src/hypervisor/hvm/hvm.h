@@ -20,6 +20,7 @@ struct segment {
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
 #define ATTR_L 0x200
 #define ATTR_D 0x400
+#define ATTR_DPL(attr) ((attr) >> 5 & 3) // of SS: the privilege level
 
 enum event_type { EVENT_INTERRUPT = 0, EVENT_EXCEPTION = 3 }; // numbers of both VMCS and VMCB
 
@@ -33,6 +34,7 @@ struct hvm_ops {
   uint64 (*get_cr)(struct vcpu *v, int n);
   uint64 (*get_efer)(struct vcpu *v);
   void (*get_segment)(struct vcpu *v, int seg, struct segment *s);
+  uint16 (*get_attr)(struct vcpu *v, int seg); // only the attributes: cheaper
   bool (*can_interrupt)(struct vcpu *v); // IF set, no shadow, nothing being injected
   void (*inject)(struct vcpu *v, enum event_type type, int vector, bool has_error, uint32 error);
   void (*set_cr2)(struct vcpu *v, uint64 val);
@@ -63,7 +65,7 @@ struct vlapic {
   uint32 lvt_timer, lvt_lint0, lvt_lint1, lvt_error, lvt_thermal, lvt_perf;
   uint32 timer_init, timer_divide;
   uint64 timer_start;                 // system time
-  uint32 irr[8], isr[8], tmr[8];
+  uint64 irr[4], isr[4], tmr[4];      // bit n: vector n
   struct timer timer;
 };
 
@@ -96,6 +98,8 @@ struct hvm_vcpu {
 
 struct hvm_domain {
   uint64 *p2m;                           // root table
+  uint32 *ram;                           // the same for the first nram frames, flat: machine frame, 0 for none
+  uint64 nram;
   uint64 special_gfn;                    // store, console, ioreq, buffered ioreq: four in a row
   uint64 ioreq_mfn[2];
   bool no_dm;                            // nobody answers I/O: reads are all ones

@@ -112,12 +112,9 @@ source_segment(struct vcpu *v)
 static uint64
 address_mask(struct vcpu *v)
 {
-  struct segment cs;
-
-  hvm_ops->get_segment(v, SEG_CS, &cs);
   if(hvm_is_64bit(v))
     return ~0ul;
-  return cs.attr & ATTR_D ? 0xffffffff : 0xffff;
+  return hvm_ops->get_attr(v, SEG_CS) & ATTR_D ? 0xffffffff : 0xffff;
 }
 
 // Elements of a string from gva on that lie in one page, in the direction of DF.

@@ -61,6 +61,8 @@ p2m_lookup(struct domain *d, uint64 gfn)
 {
   uint64 *e;
 
+  if(gfn < d->hvm->nram)
+    return d->hvm->ram[gfn] ? d->hvm->ram[gfn] : INVALID_MFN;
   if(gfn >= d->hvm->special_gfn + SPECIAL_IOREQ && gfn <= d->hvm->special_gfn + SPECIAL_BUFIOREQ)
     return d->hvm->ioreq_mfn[gfn - d->hvm->special_gfn - SPECIAL_IOREQ];
   if(gfn >> 36)
@@ -72,11 +74,20 @@ p2m_lookup(struct domain *d, uint64 gfn)
   return *e & LARGE ? mfn + (gfn & 511) : mfn;
 }
 
+// The flat copy, which is what lookups of RAM use.
+static void
+note(struct domain *d, uint64 gfn, uint64 mfn)
+{
+  if(gfn < d->hvm->nram)
+    d->hvm->ram[gfn] = (uint32)mfn;
+}
+
 void
 p2m_map(struct domain *d, uint64 gfn, uint64 mfn, bool write)
 {
   uint64 *e = entry(d, gfn, 1, true);
 
+  note(d, gfn, mfn);
   if(*e & ops()->present)
     d->vcpu->hvm->flush = true;
   *e = mfn << PAGE_SHIFT | ops()->leaf | (write ? ops()->write : 0);
@@ -86,6 +97,8 @@ p2m_map(struct domain *d, uint64 gfn, uint64 mfn, bool write)
 void
 p2m_map_2m(struct domain *d, uint64 gfn, uint64 mfn)
 {
+  for(uint64 i = 0; i < 512; i++)
+    note(d, gfn + i, mfn + i);
   *entry(d, gfn, 2, true) = mfn << PAGE_SHIFT | ops()->leaf | ops()->write | LARGE;
 }
 
@@ -95,5 +108,6 @@ p2m_unmap(struct domain *d, uint64 gfn)
   if(p2m_lookup(d, gfn) == INVALID_MFN)
     return;
   *entry(d, gfn, 1, true) = 0;
+  note(d, gfn, 0);
   d->vcpu->hvm->flush = true;
 }

@@ -146,6 +146,15 @@ get_efer(struct vcpu *v)
   return vmcb_of(v)->efer & ~EFER_SVME;
 }
 
+static uint16
+get_attr(struct vcpu *v, int seg)
+{
+  struct vmcb *b = vmcb_of(v);
+  uint16 attr = (&b->es)[seg].attr; // ES, CS, SS, DS: always in the VMCB
+
+  return seg == SEG_SS ? (attr & ~0x60) | b->cpl << 5 : attr; // CPL is the real privilege level
+}
+
 static void
 get_segment(struct vcpu *v, int seg, struct segment *s)
 {
@@ -154,8 +163,7 @@ get_segment(struct vcpu *v, int seg, struct segment *s)
   if(seg >= SEG_FS)
     vmsave(v->hvm->control_pa); // FS and GS are in the processor
   *s = (&b->es)[seg];
-  if(seg == SEG_SS)
-    s->attr = (s->attr & ~0x60) | b->cpl << 5; // the real privilege level
+  s->attr = get_attr(v, seg);
 }
 
 static bool
@@ -220,6 +228,17 @@ write_msr(struct vcpu *v, uint32 msr, uint64 val)
 
 // --- exits ---
 
+static bool
+is_prefix(struct vcpu *v, uint8 c)
+{
+  switch(c){
+  case 0x66: case 0x67: case 0xf2: case 0xf3: case 0x2e: case 0x36: case 0x3e: case 0x26: case 0x64: case 0x65: case 0xf0:
+    return true;
+  default:
+    return (c & 0xf0) == 0x40 && hvm_is_64bit(v); // REX
+  }
+}
+
 // Length of the intercepted instruction: told by newer processors, otherwise its prefixes and the bytes it is known to have.
 static uint64
 insn_length(struct vcpu *v, int opcode_bytes)
@@ -229,13 +248,11 @@ insn_length(struct vcpu *v, int opcode_bytes)
 
   if(has_nrip && vmcb_of(v)->nrip)
     return vmcb_of(v)->nrip - v->regs->rip;
+  if(hvm_fetch(v, code, 1) == 1 && !is_prefix(v, code[0]))
+    return (uint64)opcode_bytes;
   n = hvm_fetch(v, code, sizeof(code));
-  for(i = 0; i < n; i++){
-    uint8 c = code[i];
-    bool rex = (c & 0xf0) == 0x40 && hvm_is_64bit(v);
-    if(!rex && c != 0x66 && c != 0x67 && c != 0xf2 && c != 0xf3 && c != 0x2e && c != 0x36 && c != 0x3e && c != 0x26 && c != 0x64 && c != 0x65)
-      break;
-  }
+  for(i = 0; i < n && is_prefix(v, code[i]); i++)
+    ;
   return (uint64)(i + opcode_bytes);
 }
 
@@ -347,6 +364,7 @@ const struct hvm_ops svm_ops = {
   .set_cr2 = set_cr2,
   .get_efer = get_efer,
   .get_segment = get_segment,
+  .get_attr = get_attr,
   .can_interrupt = can_interrupt,
   .inject = inject,
   .want_window = want_window,

@@ -10,24 +10,24 @@
 #define LVT_EXTINT 0x700
 
 static int
-highest(uint32 *bits)
+highest(uint64 *bits)
 {
-  for(int w = 7; w >= 0; w--)
+  for(int w = 3; w >= 0; w--)
     if(bits[w])
-      return w * 32 + bsr64(bits[w]);
+      return w * 64 + bsr64(bits[w]);
   return -1;
 }
 
 static void
-set(uint32 *bits, int n)
+set(uint64 *bits, int n)
 {
-  bits[n / 32] |= 1u << (n % 32);
+  bits[n / 64] |= 1ul << (n % 64);
 }
 
 static void
-clear(uint32 *bits, int n)
+clear(uint64 *bits, int n)
 {
-  bits[n / 32] &= ~(1u << (n % 32));
+  bits[n / 64] &= ~(1ul << (n % 64));
 }
 
 static uint32
@@ -98,7 +98,7 @@ eoi(struct vcpu *v)
   if(vector < 0)
     return;
   clear(a->isr, vector);
-  if(a->tmr[vector / 32] >> (vector % 32) & 1)
+  if(a->tmr[vector / 64] >> (vector % 64) & 1)
     vioapic_eoi(v->dom, vector);
 }
 
@@ -156,8 +156,8 @@ vlapic_read(struct vcpu *v, uint32 reg)
   struct vlapic *a = &v->hvm->lapic;
 
   if(reg >= 0x100 && reg < 0x280){
-    uint32 *bits = reg < 0x180 ? a->isr : reg < 0x200 ? a->tmr : a->irr;
-    return bits[(reg & 0x7f) >> 4];
+    uint64 *bits = reg < 0x180 ? a->isr : reg < 0x200 ? a->tmr : a->irr;
+    return ((uint32 *)bits)[(reg & 0x7f) >> 4];
   }
   switch(reg){
   case 0x20: return (uint32)v->id << 24;

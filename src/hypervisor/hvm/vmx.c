@@ -325,16 +325,23 @@ get_efer(struct vcpu *v)
   return v->hvm->efer;
 }
 
+static uint16
+get_attr(struct vcpu *v, int seg)
+{
+  uint32 access = (uint32)vmread(GUEST_ES_ACCESS + 2ul * (uint64)seg);
+
+  return access & ACCESS_UNUSABLE ? access & 0x60 : (access & 0xff) | (access >> 4 & 0xf00);
+}
+
 static void
 get_segment(struct vcpu *v, int seg, struct segment *s)
 {
   uint64 i = 2ul * (uint64)seg;
-  uint32 access = (uint32)vmread(GUEST_ES_ACCESS + i);
 
   s->sel = (uint16)vmread(GUEST_ES_SELECTOR + i);
   s->limit = (uint32)vmread(GUEST_ES_LIMIT + i);
   s->base = vmread(GUEST_ES_BASE + i);
-  s->attr = access & ACCESS_UNUSABLE ? access & 0x60 : (access & 0xff) | (access >> 4 & 0xf00);
+  s->attr = get_attr(v, seg);
 }
 
 static bool
@@ -616,6 +623,7 @@ const struct hvm_ops vmx_ops = {
   .set_cr2 = set_cr2,
   .get_efer = get_efer,
   .get_segment = get_segment,
+  .get_attr = get_attr,
   .can_interrupt = can_interrupt,
   .inject = inject,
   .want_window = want_window,

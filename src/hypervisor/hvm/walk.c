@@ -5,13 +5,20 @@
 #include "../defs.h"
 #include "../memlayout.h"
 
-// Hypervisor's address of guest-physical memory (good to the end of the page), or 0.
+// Hypervisor's address of guest-physical memory (good to the end of the page), or 0. The flat table has only what is the
+// domain's to use; every page-table level of every instruction fetch comes through here.
+static inline void *
+guest_memory(struct hvm_domain *h, uint64 gpa)
+{
+  uint64 gfn = gpa >> PAGE_SHIFT;
+
+  return gfn < h->nram && h->ram[gfn] ? P2V(((uint64)h->ram[gfn] << PAGE_SHIFT) + gpa % PAGE_SIZE) : 0;
+}
+
 void *
 hvm_gpa(struct domain *d, uint64 gpa)
 {
-  struct page *p = domain_page(d, gpa >> PAGE_SHIFT);
-
-  return p ? MFN2V(page_mfn(p)) + gpa % PAGE_SIZE : 0;
+  return guest_memory(d->hvm, gpa);
 }
 
 // Guest-virtual to guest-physical. False: the guest would have faulted, with *error.
@@ -33,7 +40,7 @@ hvm_translate(struct vcpu *v, uint64 gva, bool write, uint64 *gpa, uint32 *error
   shift = lma ? 39 : wide ? 30 : 22;
   for(;; shift -= bits){
     uint64 index = (gva >> shift) & ((1u << bits) - 1), e;
-    void *at = hvm_gpa(v->dom, table + index * (wide ? 8 : 4));
+    void *at = guest_memory(v->dom->hvm, table + index * (wide ? 8 : 4));
     if(at == 0)
       return false;
     e = wide ? *(uint64 *)at : *(uint32 *)at;
@@ -65,7 +72,7 @@ hvm_copy(struct vcpu *v, uint64 gva, void *buf, uint64 n, bool write)
   while(n > 0){
     uint64 m = MIN(n, PAGE_SIZE - gva % PAGE_SIZE);
     void *p;
-    if(!hvm_translate(v, gva, write, &gpa, &error) || (p = hvm_gpa(v->dom, gpa)) == 0)
+    if(!hvm_translate(v, gva, write, &gpa, &error) || (p = guest_memory(v->dom->hvm, gpa)) == 0)
       return n;
     if(write)
       memcpy(p, b, m);
@@ -83,8 +90,9 @@ hvm_fetch(struct vcpu *v, uint8 *code, int n)
   struct segment cs;
   uint64 rip = v->regs->rip;
 
-  hvm_ops->get_segment(v, SEG_CS, &cs);
-  if(!(cs.attr & ATTR_L))
+  if(!hvm_is_64bit(v)){
+    hvm_ops->get_segment(v, SEG_CS, &cs);
     rip = (cs.base + rip) & 0xffffffff;
+  }
   return n - (int)hvm_copy(v, rip, code, (uint64)n, false);
 }
