@@ -62,6 +62,12 @@ function run(command, args, env) {
   });
 }
 
+/** The compiler keeps what it caches inside build/. */
+function environment() {
+  const cache = join(root, 'build/zig-cache');
+  return { ...process.env, ZIG_GLOBAL_CACHE_DIR: cache, ZIG_LOCAL_CACHE_DIR: cache, SOURCE_DATE_EPOCH: '0' };
+}
+
 /** Newest modification among the headers and this file: objects older than that are compiled again. */
 function newestHeader(folder = here) {
   let newest = statSync(fileURLToPath(import.meta.url)).mtimeMs;
@@ -105,8 +111,7 @@ export async function build({ outDir = join(root, 'build/hypervisor') } = {}) {
   const objects = join(outDir, 'obj');
   mkdirSync(objects, { recursive: true });
   const cc = compiler();
-  const cache = join(root, 'build/zig-cache');
-  const env = { ...process.env, ZIG_GLOBAL_CACHE_DIR: cache, ZIG_LOCAL_CACHE_DIR: cache, SOURCE_DATE_EPOCH: '0' };
+  const env = environment();
   const headers = newestHeader();
   const files = sources().map(([o, source]) => ({ object: join(objects, o), source }));
   const work = files.filter((f) => !upToDate(f.object, f.source, headers));
@@ -123,6 +128,21 @@ export async function build({ outDir = join(root, 'build/hypervisor') } = {}) {
   await run(cc.command, [...target, '-nostdlib', '-static', '-no-pie', '-Wl,--build-id=none', '-Wl,-z,max-page-size=4096',
     '-Wl,-z,noexecstack', '-Wl,-e,start', '-Wl,-T,' + join(here, 'kernel.ld'), '-o', image, ...files.map((f) => f.object)], env);
   writeFileSync(join(outDir, 'xenolith.sym'), symbols(readFileSync(image)));
+  return image;
+}
+
+/**
+ * Compile the test guest (test/), which starts as PV and as PVH, into `outDir`. Returns the path of test-guest.elf.
+ */
+export async function buildTestGuest({ outDir = join(root, 'build/hypervisor') } = {}) {
+  mkdirSync(outDir, { recursive: true });
+  const cc = compiler();
+  const image = join(outDir, 'test-guest.elf');
+  const folder = join(here, 'test');
+  await run(cc.command, [...(cc.zig ? cc.args : []), ...cflags.filter((f) => f !== '-fPIE'), '-fno-builtin',
+    `-ffile-prefix-map=${root}=.`, '-I', join(here, 'include'), '-nostdlib', '-static', '-no-pie', '-Wl,--build-id=none',
+    '-Wl,-e,pv_start', '-Wl,-T,' + join(folder, 'guest.ld'), '-o', image, join(folder, 'start.S'), join(folder, 'guest.c')],
+  environment());
   return image;
 }
 
