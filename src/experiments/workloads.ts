@@ -38,8 +38,7 @@ export const WORKLOADS: readonly Workload[] = [
   },
   {
     name: 'net-receive', title: 'Network, receive stream of 1400-byte datagrams', guestName: 'netrx', id: 5, kind: 'net-receive',
-    // The source leaves time between frames, so that every path can keep up and the cost of a frame is compared, not its loss.
-    operations: { normal: 512, quick: 64 }, parameters: { size: 1400, gap: 60_000 },
+    operations: { normal: 512, quick: 128 }, parameters: { size: 1400, gap: 0 },
   },
   {
     name: 'net-request', title: 'Network, request and response of 64 bytes', guestName: 'netrr', id: 6, kind: 'net-request',
