@@ -19,7 +19,7 @@ function share(part: number, whole: number): string {
   return whole === 0 ? '-' : `${Math.round((100 * part) / whole)}`;
 }
 
-const HEAD = `${left('path', 7)}${right('cycles/op', 10)}${right('busy/op', 8)}${right('rate', 12)}${right('exits', 6)}${right('calls', 6)}${right('evts', 5)}${right('x nat', 6)}  gst vmx hyp dom idl`;
+const HEAD = `${left('path', 7)}${right('cycles/op', 9)}${right('busy/op', 8)}${right('rate', 12)}${right('exits', 6)}${right('calls', 6)}${right('evts', 5)}${right('x nat', 6)}  gst vmx hyp dom idl`;
 
 function line(cell: Cell, all: readonly Cell[]): string {
   const r = rowOf(cell, all);
@@ -27,7 +27,7 @@ function line(cell: Cell, all: readonly Cell[]): string {
   const rate = r.throughput_mib_s !== '' ? `${small(r.throughput_mib_s)} MiB/s` : `${shortRate(r.operations_per_s)} op/s`;
   const dom0 = r.dom0_back_end_cycles + r.dom0_device_model_cycles + r.dom0_other_cycles;
   const parts = [r.guest_cycles + r.unknown_cycles, r.vm_transition_cycles, r.hypervisor_cycles, dom0, r.idle_cycles].map((p) => right(share(p, r.cycles), 4)).join('');
-  return `${left(r.path, 7)}${right(number(r.cycles_per_op), 10)}${right(number(r.busy_cycles_per_op), 8)}${right(rate, 12)}${right(small(r.exits_per_op), 6)}${right(small(r.hypercalls_per_op), 6)}${right(small(r.notifications_per_op), 5)}${right(small(r.slowdown_vs_native), 6)} ${parts}`;
+  return `${left(r.path, 7)}${right(number(r.cycles_per_op), 9)}${right(number(r.busy_cycles_per_op), 8)}${right(rate, 12)}${right(small(r.exits_per_op), 6)}${right(small(r.hypercalls_per_op), 6)}${right(small(r.notifications_per_op), 5)}${right(small(r.slowdown_vs_native), 6)} ${parts}`;
 }
 
 /** One block a processor, in it one group a workload, in it one line a path. */
