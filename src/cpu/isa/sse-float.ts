@@ -1,0 +1,188 @@
+/**
+ * Floating-point arithmetic and comparisons of SSE, SSE2 and SSE3: ADD SUB MUL DIV SQRT MIN MAX CMP COMIS UCOMIS, scalar and packed.
+ *
+ * SDM 2 and APM 4, under those names. The host's arithmetic does the usual cases: WebAssembly rounds to nearest and says nothing
+ * of exceptions, so a result is taken only when it cannot raise a flag that is not set already. That means: every operand is
+ * normal or zero, the result is normal and not next to the least normal number (or a zero that is exact), MXCSR has its default
+ * rounding, masks and no FTZ or DAZ, and PE is set. Everything else is computed exactly (sse-exact.ts).
+ */
+
+import { Code, Mnemonic } from 'iced-x86';
+import type { Body, Builder, Val } from '../builder.js';
+import { type BinaryOperation, binary, compare, squareRoot } from '../fp/sse.js';
+import { NEXT, allForms, insn, type InsnHelper } from '../insn.js';
+import { S } from '../state.js';
+import { ARG_A, ARG_B, environment, formatOf, getLane, laneHelper, post, type LaneWidth } from './sse-exact.js';
+import { low, readVector, sse, withLow } from './sse-operands.js';
+
+const M = Mnemonic;
+
+export interface Shape {
+  readonly width: LaneWidth;
+  readonly packed: boolean;
+}
+export const SS: Shape = { width: 32, packed: false }, SD: Shape = { width: 64, packed: false };
+export const PS: Shape = { width: 32, packed: true }, PD: Shape = { width: 64, packed: true };
+export const lanesOf = (t: Shape): number => (t.packed ? 128 / t.width : 1);
+const name = (t: Shape): string => (t.width === 32 ? 'f32x4' : 'f64x2');
+const integer = (t: Shape): string => (t.width === 32 ? 'i32x4' : 'i64x2');
+/** A constant in every lane. */
+const splat = (s: Builder, t: Shape, lane: bigint): Val => s.c(128, t.width === 32 ? lane * 0x1_0000_0001_0000_0001_0000_0001n : lane * 0x1_0000_0000_0000_0001n);
+
+const LEAST_NORMAL = { 32: 0x0080_0000n, 64: 0x0010_0000_0000_0000n };
+const TWICE_LEAST = { 32: 0x0100_0000n, 64: 0x0020_0000_0000_0000n };
+const GREATEST = { 32: 0x7f7f_ffffn, 64: 0x7fef_ffff_ffff_ffffn };
+
+const or = (s: Builder, a: Val, b: Val): Val => s.simd('v128.or', [a, b]);
+const and = (s: Builder, a: Val, b: Val): Val => s.simd('v128.and', [a, b]);
+const isZero = (s: Builder, t: Shape, x: Val): Val => s.simd(`${name(t)}.eq`, [x, s.c(128, 0)]);
+/** Lanes that are normal, infinite or zero: neither denormal nor NaN. */
+const ordinary = (s: Builder, t: Shape, x: Val): Val =>
+  or(s, s.simd(`${name(t)}.ge`, [s.simd(`${name(t)}.abs`, [x]), splat(s, t, LEAST_NORMAL[t.width])]), isZero(s, t, x));
+/** Lanes that are finite and so large that rounding did not meet the lower end of the exponents. */
+const safe = (s: Builder, t: Shape, r: Val): Val => {
+  const magnitude = s.simd(`${name(t)}.abs`, [r]);
+  return and(s, s.simd(`${name(t)}.ge`, [magnitude, splat(s, t, TWICE_LEAST[t.width])]), s.simd(`${name(t)}.le`, [magnitude, splat(s, t, GREATEST[t.width])]));
+};
+/** Does the mask hold in the lanes that the instruction computes? */
+function holds(s: Builder, t: Shape, mask: Val): Val {
+  if (t.packed) return s.trunc(s.simd(`${integer(t)}.all_true`, [mask]), 1);
+  return s.trunc(low(s, mask, t.width), 1);
+}
+/** MXCSR: nearest, all masked, no DAZ and FTZ, PE set. */
+export const defaultWithPe = (s: Builder): Val => s.eq(s.and(s.getState(S.mxcsr, 32), s.c(32, 0xffe0)), s.c(32, 0x1fa0));
+
+/** Chooses between the value computed here and the exact helper's, and writes the destination. */
+export function choose(s: Builder, good: Val, fast: Val, a: Val, b: Val, exact: InsnHelper): Val {
+  const result = s.variable(fast);
+  s.if(s.xor(good, s.c(1, 1)), () => {
+    s.setState(ARG_A, a);
+    s.setState(ARG_B, b);
+    s.call(exact);
+    result.set(s.getState(ARG_A, 128));
+  });
+  return result.get();
+}
+/** Puts the computed lanes into the destination's old value. */
+export const merge = (s: Builder, t: Shape, old: Val, result: Val): Val => (t.packed ? result : withLow(s, old, low(s, result, t.width)));
+const sourceWidth = (t: Shape): 32 | 64 | 128 => (t.packed ? 128 : t.width);
+
+function arithmetic(op: BinaryOperation, t: Shape): Body {
+  const f = formatOf(t.width);
+  const exact = laneHelper(lanesOf(t), t.width, t.width, (env, a, b) => binary(op, f, env, a, b));
+  return sse((s, dst, src) => {
+    const b = readVector(s, src, sourceWidth(t));
+    const a = dst.read();
+    let fast: Val;
+    let good = and(s, ordinary(s, t, a), ordinary(s, t, b));
+    if (op === 'min' || op === 'max') {
+      // WebAssembly's pmin(x, y) is y < x ? y : x.
+      fast = s.simd(`${name(t)}.p${op}`, [b, a]);
+      good = holds(s, t, good);
+    } else {
+      fast = s.simd(`${name(t)}.${op}`, [a, b]);
+      const zeroes =
+        op === 'mul' ? and(s, isZero(s, t, fast), or(s, isZero(s, t, a), isZero(s, t, b)))
+        : op === 'div' ? and(s, isZero(s, t, fast), isZero(s, t, a))
+        : isZero(s, t, fast);
+      good = s.and(holds(s, t, and(s, good, or(s, safe(s, t, fast), zeroes))), defaultWithPe(s));
+    }
+    dst.write(merge(s, t, a, choose(s, good, fast, a, b, exact)));
+  });
+}
+
+function sqrt(t: Shape): Body {
+  const f = formatOf(t.width);
+  const exact = laneHelper(lanesOf(t), t.width, t.width, (env, a) => squareRoot(f, env, a));
+  return sse((s, dst, src) => {
+    const b = readVector(s, src, sourceWidth(t));
+    const fast = s.simd(`${name(t)}.sqrt`, [b]);
+    // The root of a denormal is normal: look at the operand. Roots of infinities and negative numbers are not `safe`.
+    const good = s.and(holds(s, t, and(s, ordinary(s, t, b), or(s, safe(s, t, fast), isZero(s, t, b)))), defaultWithPe(s));
+    dst.write(merge(s, t, dst.read(), choose(s, good, fast, b, b, exact)));
+  });
+}
+
+const SHAPES = [
+  [SS, M.Addss, M.Subss, M.Mulss, M.Divss, M.Minss, M.Maxss, M.Sqrtss],
+  [SD, M.Addsd, M.Subsd, M.Mulsd, M.Divsd, M.Minsd, M.Maxsd, M.Sqrtsd],
+  [PS, M.Addps, M.Subps, M.Mulps, M.Divps, M.Minps, M.Maxps, M.Sqrtps],
+  [PD, M.Addpd, M.Subpd, M.Mulpd, M.Divpd, M.Minpd, M.Maxpd, M.Sqrtpd],
+] as const;
+const OPERATIONS = ['add', 'sub', 'mul', 'div', 'min', 'max'] as const;
+const suffix = (t: Shape): string => (t.packed ? 'P' : 'S') + (t.width === 32 ? 'S' : 'D');
+for (const [t, ...mnemonics] of SHAPES) {
+  OPERATIONS.forEach((op, i) => insn(op.toUpperCase() + suffix(t), { forms: allForms(mnemonics[i]!), body: arithmetic(op, t) }));
+  insn(`SQRT${suffix(t)}`, { forms: allForms(mnemonics[6]), body: sqrt(t) });
+}
+
+// ---- CMPxx: masks by the predicate in the immediate
+
+const LESS = 1, LESS_OR_EQUAL = 2, UNORDERED = 3;
+function predicateHolds(predicate: number, order: number): boolean {
+  const p = predicate & 3;
+  const plain = order === 2 ? p === UNORDERED : p === LESS ? order < 0 : p === LESS_OR_EQUAL ? order <= 0 : p === UNORDERED ? false : order === 0;
+  return plain !== ((predicate & 4) !== 0);
+}
+function compareMask(t: Shape): Body {
+  const f = formatOf(t.width);
+  const ones = (1n << BigInt(t.width)) - 1n;
+  const exact = laneHelper(lanesOf(t), t.width, t.width, (env, a, b, i) => {
+    const predicate = Number(i.immediate(2)) & 7;
+    const ordered = (predicate & 3) === LESS || (predicate & 3) === LESS_OR_EQUAL;
+    return predicateHolds(predicate, compare(f, env, a, b, ordered)) ? ones : 0n;
+  });
+  return sse((s, dst, src, immediate) => {
+    const b = readVector(s, src, sourceWidth(t));
+    const a = dst.read();
+    const p = s.zext(immediate!.read(), 32);
+    const all = s.c(128, -1n);
+    const mask = (bit: number): Val => s.simd('i32x4.splat', [s.neg(s.and(s.shr(p, bit), s.c(32, 1)))]);
+    const p0 = mask(0), p1 = mask(1);
+    const less = s.simd(`${name(t)}.lt`, [a, b]), equal = s.simd(`${name(t)}.eq`, [a, b]);
+    // 0 equal, 1 less, 2 either, 3 (unordered) neither; bit 2 negates.
+    const plain = or(s, s.simd('v128.andnot', [equal, p0]), and(s, less, s.simd('v128.xor', [p0, p1])));
+    const fast = s.simd('v128.xor', [plain, and(s, mask(2), all)]);
+    const good = holds(s, t, and(s, ordinary(s, t, a), ordinary(s, t, b)));
+    dst.write(merge(s, t, a, choose(s, good, fast, a, b, exact)));
+  });
+}
+insn('CMPSS', { forms: allForms(M.Cmpss), body: compareMask(SS) });
+insn('CMPSD', { forms: [Code.Cmpsd_xmm_xmmm64_imm8], body: compareMask(SD) });
+insn('CMPPS', { forms: allForms(M.Cmpps), body: compareMask(PS) });
+insn('CMPPD', { forms: allForms(M.Cmppd), body: compareMask(PD) });
+
+// ---- COMISx, UCOMISx: order in ZF, PF, CF
+
+function compareFlags(t: Shape, signals: boolean): Body {
+  const f = formatOf(t.width);
+  // ARG_A gets CF in bit 0, PF in bit 2, ZF in bit 6.
+  const exact: InsnHelper = (cpu) => {
+    const env = environment(cpu);
+    const order = compare(f, env, getLane(cpu, ARG_A, t.width, 0), getLane(cpu, ARG_B, t.width, 0), signals);
+    post(cpu, env);
+    cpu.m.u32[ARG_A >>> 2] = order === 2 ? 0x45 : order < 0 ? 1 : order === 0 ? 0x40 : 0;
+    return NEXT;
+  };
+  return sse((s, dst, src) => {
+    const b = readVector(s, src, t.width);
+    const a = dst.read();
+    const lane = (v: Val): Val => s.trunc(low(s, v, t.width), 1);
+    const flags = s.variable(
+      s.or(s.zext(lane(s.simd(`${name(t)}.lt`, [a, b])), 32), s.shl(s.zext(lane(s.simd(`${name(t)}.eq`, [a, b])), 32), 6)),
+    );
+    s.if(s.xor(lane(and(s, ordinary(s, t, a), ordinary(s, t, b))), s.c(1, 1)), () => {
+      s.setState(ARG_A, a);
+      s.setState(ARG_B, b);
+      s.call(exact);
+      flags.set(s.getState(ARG_A, 32));
+    });
+    const v = flags.get();
+    const none = s.c(1, 0);
+    s.setFlags({ CF: s.bit(v, 0), PF: s.bit(v, 2), ZF: s.bit(v, 6), AF: none, SF: none, OF: none });
+  });
+}
+insn('UCOMISS', { forms: allForms(M.Ucomiss), body: compareFlags(SS, false) });
+insn('UCOMISD', { forms: allForms(M.Ucomisd), body: compareFlags(SD, false) });
+insn('COMISS', { forms: allForms(M.Comiss), body: compareFlags(SS, true) });
+insn('COMISD', { forms: allForms(M.Comisd), body: compareFlags(SD, true) });
