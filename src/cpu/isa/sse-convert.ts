@@ -14,7 +14,7 @@ import { allForms, insn } from '../insn.js';
 import { S } from '../state.js';
 import { finishMmx, requireMmx } from './mmx-state.js';
 import { ARG_A, ARG_B, formatOf, laneHelper, type LaneWidth } from './sse-exact.js';
-import { PS, SS, choose, defaultWithPe, lanesOf, merge, type Shape } from './sse-float.js';
+import { PS, SS, choose, usual, lanesOf, merge, type Shape } from './sse-float.js';
 import { readAligned, readLow, readVector, sse, widen, withLow } from './sse-operands.js';
 
 const M = Mnemonic;
@@ -40,8 +40,11 @@ function scalarFromInteger(to: LaneWidth): Body {
     const op = `f${to}.convert_i${v.width}_s`;
     const converted = s.float(op, [v]);
     const result = s.variable(to === 32 ? bits32(s, converted) : bits64(s, converted));
+    // As many bits as the significand has are always exact.
+    const bits = to === 32 ? 24 : 53;
+    const fits = (): Val => s.eq(s.sar(s.shl(v, v.width - bits), v.width - bits), v);
     if (!(to === 64 && v.width === 32))
-      s.if(s.xor(defaultWithPe(s), s.c(1, 1)), () => result.set(viaHelper(s, widen(s, v), v.width === 32 ? exact32 : exact64, to)));
+      s.if(s.xor(usual(s, s.c(1, 1), fits), s.c(1, 1)), () => result.set(viaHelper(s, widen(s, v), v.width === 32 ? exact32 : exact64, to)));
     dst.write(withLow(s, old, result.get()));
   });
 }
@@ -60,13 +63,14 @@ function scalarToInteger(from: LaneWidth, truncate: boolean): Body {
     const x = float(s, v);
     const rounded = truncate ? x : s.float(`f${from}.nearest`, [x]);
     const result = s.variable(s.floatToInt(`i${to}.trunc_sat_f${from}_s`, [rounded], to));
-    // Inside the integer range by a margin, and PE set already: nothing else can happen.
+    // Inside the integer range by a margin, and exact or PE set already: nothing else can happen.
     const limit = from === 64 ? (to === 64 ? 0x43e0_0000_0000_0000n : 0x41df_ffff_ff80_0000n) : to === 64 ? 0x5f00_0000n : 0x4eff_ffffn;
     const inside = s.floatToInt(`f${from}.lt`, [s.float(`f${from}.abs`, [x]), float(s, s.c(from, limit))], 1);
     const mxcsr = s.getState(S.mxcsr, 32);
     // Truncation does not depend on RC.
-    const usual = truncate ? s.eq(s.and(mxcsr, s.c(32, 0x1020)), s.c(32, 0x1020)) : s.eq(s.and(mxcsr, s.c(32, 0x7020)), s.c(32, 0x1020));
-    s.if(s.xor(s.and(inside, usual), s.c(1, 1)), () => result.set(viaHelper(s, widen(s, v), exact[to], to)));
+    const noted = truncate ? s.eq(s.and(mxcsr, s.c(32, 0x1020)), s.c(32, 0x1020)) : s.eq(s.and(mxcsr, s.c(32, 0x7020)), s.c(32, 0x1020));
+    const exactly = s.floatToInt(`f${from}.eq`, [s.float(`f${from}.trunc`, [x]), x], 1);
+    s.if(s.xor(s.and(inside, s.or(exactly, noted)), s.c(1, 1)), () => result.set(viaHelper(s, widen(s, v), exact[to], to)));
     dst.write(result.get());
   });
 }
@@ -99,7 +103,8 @@ insn('CVTSD2SS', {
     const narrow = bits32(s, s.float('f32.demote_f64', [float(s, v)]));
     const magnitude = s.and(narrow, s.c(32, 0x7fff_ffff));
     const normal = s.ltU(s.sub(magnitude, s.c(32, 0x0100_0000)), s.c(32, 0x7e80_0000));
-    const plain = s.and(s.or(normal, s.isZero(s.shl(v, 1))), defaultWithPe(s));
+    const same = (): Val => s.floatToInt('f64.eq', [s.float('f64.promote_f32', [float(s, narrow)]), float(s, v)], 1);
+    const plain = usual(s, s.or(normal, s.isZero(s.shl(v, 1))), same);
     const result = s.variable(narrow);
     s.if(s.xor(plain, s.c(1, 1)), () => result.set(viaHelper(s, widen(s, v), narrowDouble, 32)));
     dst.write(withLow(s, dst.read(), result.get()));
@@ -125,7 +130,8 @@ insn('CVTDQ2PS', {
   forms: allForms(M.Cvtdq2ps),
   body: sse((s, dst, src) => {
     const v = readAligned(s, src);
-    dst.write(choose(s, defaultWithPe(s), s.simd('f32x4.convert_i32x4_s', [v]), v, v, singleFromInt32));
+    const fits = (): Val => s.trunc(s.simd('i32x4.all_true', [s.simd('i32x4.eq', [s.simd('i32x4.shr_s', [s.simd('i32x4.shl', [v, s.c(32, 8)]), s.c(32, 8)]), v])]), 1);
+    dst.write(choose(s, usual(s, s.c(1, 1), fits), s.simd('f32x4.convert_i32x4_s', [v]), v, v, singleFromInt32));
   }),
 });
 /** Two 32-bit integers in the low half as doubles. */

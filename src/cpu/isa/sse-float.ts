@@ -4,7 +4,8 @@
  * SDM 2 and APM 4, under those names. The host's arithmetic does the usual cases: WebAssembly rounds to nearest and says nothing
  * of exceptions, so a result is taken only when it cannot raise a flag that is not set already. That means: every operand is
  * normal or zero, the result is normal and not next to the least normal number (or a zero that is exact), MXCSR has its default
- * rounding, masks and no FTZ or DAZ, and PE is set. Everything else is computed exactly (sse-exact.ts).
+ * rounding, masks and no FTZ or DAZ, and PE is set or the rounding error, which is a floating-point number itself (Dekker, "A
+ * Floating-Point Technique for Extending the Available Precision", 1971), is zero. Everything else goes to sse-exact.ts.
  */
 
 import { Code, Mnemonic } from 'iced-x86';
@@ -49,8 +50,47 @@ function holds(s: Builder, t: Shape, mask: Val): Val {
   if (t.packed) return s.trunc(s.simd(`${integer(t)}.all_true`, [mask]), 1);
   return s.trunc(low(s, mask, t.width), 1);
 }
-/** MXCSR: nearest, all masked, no DAZ and FTZ, PE set. */
-export const defaultWithPe = (s: Builder): Val => s.eq(s.and(s.getState(S.mxcsr, 32), s.c(32, 0xffe0)), s.c(32, 0x1fa0));
+/** MXCSR: nearest, all masked, no DAZ and FTZ; and PE set, or `exact()` holds. */
+export function usual(s: Builder, ready: Val, exact: () => Val): Val {
+  const mxcsr = s.getState(S.mxcsr, 32);
+  const plain = s.and(ready, s.eq(s.and(mxcsr, s.c(32, 0xffc0)), s.c(32, 0x1f80)));
+  const good = s.variable(plain);
+  s.if(s.and(plain, s.xor(s.bit(mxcsr, 5), s.c(1, 1))), () => good.set(exact()));
+  return good.get();
+}
+
+// Splitting multiplies by 2^k + 1; inside +-LIMIT, and with products above 1 / LIMIT, no step of the error term over- or underflows.
+const SPLIT = { 32: 0x4580_0800n, 64: 0x41a0_0000_0200_0000n };
+const LIMIT = { 32: 0x5d80_0000n, 64: 0x58f0_0000_0000_0000n };
+const LIMIT_INVERSE = { 32: 0x2180_0000n, 64: 0x26f0_0000_0000_0000n };
+
+/** Lanes where a + b = r without rounding. */
+function sumIsExact(s: Builder, t: Shape, a: Val, b: Val, r: Val): Val {
+  const sub = (x: Val, y: Val): Val => s.simd(`${name(t)}.sub`, [x, y]);
+  const part = sub(r, a);
+  return isZero(s, t, s.simd(`${name(t)}.add`, [sub(a, sub(r, part)), sub(b, part)]));
+}
+/** Lanes where a * b = r without rounding, as far as this can tell. */
+function productIsExact(s: Builder, t: Shape, a: Val, b: Val, r: Val): Val {
+  const op = (o: string, x: Val, y: Val): Val => s.simd(`${name(t)}.${o}`, [x, y]);
+  const split = (x: Val): [Val, Val] => {
+    const scaled = op('mul', x, splat(s, t, SPLIT[t.width]));
+    const high = op('sub', scaled, op('sub', scaled, x));
+    return [high, op('sub', x, high)];
+  };
+  const [ah, al] = split(a), [bh, bl] = split(b);
+  const error = op('add', op('add', op('add', op('sub', op('mul', ah, bh), r), op('mul', ah, bl)), op('mul', al, bh)), op('mul', al, bl));
+  const magnitude = (x: Val): Val => s.simd(`${name(t)}.abs`, [x]);
+  const small = (x: Val): Val => op('le', magnitude(x), splat(s, t, LIMIT[t.width]));
+  const large = or(s, op('ge', magnitude(r), splat(s, t, LIMIT_INVERSE[t.width])), isZero(s, t, r));
+  return and(s, and(s, isZero(s, t, error), large), and(s, small(a), small(b)));
+}
+
+/** Lanes where a / b = r without rounding: r * b gives a, exactly. */
+function quotientIsExact(s: Builder, t: Shape, a: Val, b: Val, r: Val): Val {
+  const back = s.simd(`${name(t)}.mul`, [r, b]);
+  return and(s, s.simd(`${name(t)}.eq`, [back, a]), productIsExact(s, t, r, b, back));
+}
 
 /** Chooses between the value computed here and the exact helper's, and writes the destination. */
 export function choose(s: Builder, good: Val, fast: Val, a: Val, b: Val, exact: InsnHelper): Val {
@@ -85,7 +125,16 @@ function arithmetic(op: BinaryOperation, t: Shape): Body {
         op === 'mul' ? and(s, isZero(s, t, fast), or(s, isZero(s, t, a), isZero(s, t, b)))
         : op === 'div' ? and(s, isZero(s, t, fast), isZero(s, t, a))
         : isZero(s, t, fast);
-      good = s.and(holds(s, t, and(s, good, or(s, safe(s, t, fast), zeroes))), defaultWithPe(s));
+      good = usual(s, holds(s, t, and(s, good, or(s, safe(s, t, fast), zeroes))), () =>
+        holds(
+          s,
+          t,
+          op === 'add' ? sumIsExact(s, t, a, b, fast)
+          : op === 'sub' ? sumIsExact(s, t, a, s.simd(`${name(t)}.neg`, [b]), fast)
+          : op === 'mul' ? productIsExact(s, t, a, b, fast)
+          : quotientIsExact(s, t, a, b, fast),
+        ),
+      );
     }
     dst.write(merge(s, t, a, choose(s, good, fast, a, b, exact)));
   });
@@ -98,7 +147,8 @@ function sqrt(t: Shape): Body {
     const b = readVector(s, src, sourceWidth(t));
     const fast = s.simd(`${name(t)}.sqrt`, [b]);
     // The root of a denormal is normal: look at the operand. Roots of infinities and negative numbers are not `safe`.
-    const good = s.and(holds(s, t, and(s, ordinary(s, t, b), or(s, safe(s, t, fast), isZero(s, t, b)))), defaultWithPe(s));
+    const ready = holds(s, t, and(s, ordinary(s, t, b), or(s, safe(s, t, fast), isZero(s, t, b))));
+    const good = usual(s, ready, () => holds(s, t, quotientIsExact(s, t, b, fast, fast)));
     dst.write(merge(s, t, dst.read(), choose(s, good, fast, b, b, exact)));
   });
 }
@@ -136,13 +186,12 @@ function compareMask(t: Shape): Body {
     const b = readVector(s, src, sourceWidth(t));
     const a = dst.read();
     const p = s.zext(immediate!.read(), 32);
-    const all = s.c(128, -1n);
     const mask = (bit: number): Val => s.simd('i32x4.splat', [s.neg(s.and(s.shr(p, bit), s.c(32, 1)))]);
     const p0 = mask(0), p1 = mask(1);
     const less = s.simd(`${name(t)}.lt`, [a, b]), equal = s.simd(`${name(t)}.eq`, [a, b]);
     // 0 equal, 1 less, 2 either, 3 (unordered) neither; bit 2 negates.
     const plain = or(s, s.simd('v128.andnot', [equal, p0]), and(s, less, s.simd('v128.xor', [p0, p1])));
-    const fast = s.simd('v128.xor', [plain, and(s, mask(2), all)]);
+    const fast = s.simd('v128.xor', [plain, mask(2)]);
     const good = holds(s, t, and(s, ordinary(s, t, a), ordinary(s, t, b)));
     dst.write(merge(s, t, a, choose(s, good, fast, a, b, exact)));
   });
