@@ -1,6 +1,9 @@
-/** A worker thread of `xenolith compare`: one path on one machine, then the checks of its data. */
+/**
+ * A worker thread of `xenolith compare`: for every job that it is sent, one path on one machine, then the checks of its data.
+ * A worker serves many jobs, because what Node has compiled for one machine serves the next.
+ */
 
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { dataError } from '../experiments/data-checks.js';
 import { runPath, type PathResult } from '../experiments/measure.js';
 import { OverlayDisk } from '../experiments/overlay-disk.js';
@@ -49,10 +52,11 @@ function work(job: Job): FromWorker {
   return { kind: 'done', result, dataErrors, capture: capture.bytes() };
 }
 
-let answer: FromWorker;
-try {
-  answer = work(workerData as Job);
-} catch (e) {
-  answer = { kind: 'failed', message: e instanceof Error ? e.message : String(e) };
+function answer(job: Job): FromWorker {
+  try {
+    return work(job);
+  } catch (e) {
+    return { kind: 'failed', message: e instanceof Error ? e.message : String(e) };
+  }
 }
-parentPort!.postMessage(answer);
+parentPort!.on('message', (job: Job) => parentPort!.postMessage(answer(job)));

@@ -6,7 +6,7 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { Argv, CommandModule } from 'yargs';
-import { EXTENSIONS, PATHS, PATH_TITLES, type ExtensionName } from '../experiments/paths.js';
+import { EXTENSIONS, PATHS, PATH_TITLES, type ExtensionName, type PathName } from '../experiments/paths.js';
 import { rowOf, type Cell } from '../experiments/rows.js';
 import { WORKLOADS } from '../experiments/workloads.js';
 import type { Profile } from '../machine/profile.js';
@@ -66,34 +66,47 @@ interface Planned {
   readonly name: string;
 }
 
+/** Paths by the time that they take, longest first. */
+const BY_LENGTH: readonly PathName[] = ['hvm', 'pvhvm', 'pv', 'native'];
+
 /** Runs the jobs on `threads` workers. Calls `finished` for each as it ends; rejects with the first failure. */
 function runAll(jobs: readonly Planned[], threads: number, on: { progress(p: Planned, workload: string): void; finished(p: Planned, m: FromWorker & { kind: 'done' }): void; failed(p: Planned, message: string): void }, stop: AbortSignal): Promise<void> {
-  const queue = [...jobs];
+  // The longest first, so that all workers end at about the same time.
+  const queue = [...jobs].sort((a, b) => BY_LENGTH.indexOf(a.job.path) - BY_LENGTH.indexOf(b.job.path));
   const live = new Set<Worker>();
   return new Promise((resolve) => {
-    const next = (): void => {
-      const planned = stop.aborted ? undefined : queue.shift();
-      if (planned === undefined) {
-        if (live.size === 0) resolve();
-        return;
-      }
-      const worker = new Worker(new URL('./compare-worker.js', import.meta.url), { workerData: planned.job });
+    const end = (worker: Worker): void => {
+      if (!live.delete(worker)) return;
+      void worker.terminate();
+      if (live.size === 0) resolve();
+    };
+    const start = (): void => {
+      const worker = new Worker(new URL('./compare-worker.js', import.meta.url));
+      let planned: Planned | undefined;
+      const next = (): void => {
+        planned = stop.aborted ? undefined : queue.shift();
+        if (planned === undefined) end(worker);
+        else worker.postMessage(planned.job);
+      };
       live.add(worker);
       worker.on('message', (m: FromWorker) => {
-        if (m.kind === 'progress') on.progress(planned, m.workload);
-        else if (m.kind === 'done') on.finished(planned, m);
-        else on.failed(planned, m.message);
-      });
-      worker.on('error', (e) => on.failed(planned, e instanceof Error ? e.message : String(e)));
-      worker.on('exit', () => {
-        live.delete(worker);
+        if (m.kind === 'progress') return on.progress(planned!, m.workload);
+        if (m.kind === 'done') on.finished(planned!, m);
+        else on.failed(planned!, m.message);
         next();
       });
+      worker.on('error', (e) => {
+        if (planned !== undefined) on.failed(planned, e instanceof Error ? e.message : String(e));
+        if (queue.length > 0 && !stop.aborted) start();
+        end(worker);
+      });
+      worker.on('exit', () => end(worker));
+      next();
     };
     stop.addEventListener('abort', () => {
       for (const w of live) void w.terminate();
     });
-    for (let i = 0; i < Math.min(threads, jobs.length); i++) next();
+    for (let i = 0; i < Math.min(threads, jobs.length); i++) start();
   });
 }
 
