@@ -141,7 +141,8 @@ function doublesOf(s: Builder, v: Val): Val {
 }
 insn('CVTDQ2PD', { forms: allForms(M.Cvtdq2pd), body: sse((s, dst, src) => dst.write(doublesOf(s, readVector(s, src, 64)))) });
 
-// ---- with MMX registers. CVTPI2PD from memory does not touch the MMX state; the manual has the others change to it.
+// ---- with MMX registers. A memory operand of CVTPI2PS and CVTPI2PD leaves the x87 state alone; a conversion that raises #XM has
+// changed it to MMX, both as on the recorded processor.
 
 insn('CVTPI2PD', {
   forms: allForms(M.Cvtpi2pd),
@@ -155,10 +156,10 @@ const pairOfSingles = laneHelper(2, 32, 32, (env, a) => convertFromInteger(SINGL
 insn('CVTPI2PS', {
   forms: allForms(M.Cvtpi2ps),
   body: sse((s, dst, src) => {
-    requireMmx(s);
+    if (!src.isMemory) requireMmx(s);
     const v = viaHelper(s, widen(s, src.isMemory ? src.readAt(0, 64) : src.read()), pairOfSingles, 64);
     dst.write(s.simd('i64x2.replace_lane', [dst.read(), v], 0));
-    finishMmx(s, false);
+    if (!src.isMemory) finishMmx(s, false);
   }),
 });
 for (const [label, m, from, truncate] of [
@@ -170,7 +171,9 @@ for (const [label, m, from, truncate] of [
     forms: allForms(m),
     body: sse((s, dst, src) => {
       requireMmx(s);
-      dst.write(viaHelper(s, readVector(s, src, from === 32 ? 64 : 128), exact, 64));
+      const v = readVector(s, src, from === 32 ? 64 : 128);
+      finishMmx(s, false);
+      dst.write(viaHelper(s, v, exact, 64));
       finishMmx(s, true);
     }),
   });

@@ -52,7 +52,7 @@ export function setLane(cpu: Cpu, at: number, width: LaneWidth, i: number, v: bi
 }
 
 /** What one lane of a result is. */
-export type Lane = (env: Environment, a: bigint, b: bigint, insn: InsnView) => bigint;
+export type Lane = (env: Environment, a: bigint, b: bigint, insn: InsnView, index: number) => bigint;
 
 /**
  * A helper that computes `lanes` result lanes of `to` bits from operand lanes of `from` bits; other lanes of ARG_A become zero
@@ -61,7 +61,7 @@ export type Lane = (env: Environment, a: bigint, b: bigint, insn: InsnView) => b
 export const laneHelper = (lanes: number, from: LaneWidth, to: LaneWidth, lane: Lane, clear = false): InsnHelper => (cpu, insn) => {
   const env = environment(cpu);
   const out: bigint[] = [];
-  for (let i = 0; i < lanes; i++) out.push(lane(env, getLane(cpu, ARG_A, from, i), getLane(cpu, ARG_B, from, i), insn));
+  for (let i = 0; i < lanes; i++) out.push(lane(env, getLane(cpu, ARG_A, from, i), getLane(cpu, ARG_B, from, i), insn, i));
   post(cpu, env);
   if (clear) cpu.m.u8.fill(0, ARG_A, ARG_A + 16);
   out.forEach((v, i) => setLane(cpu, ARG_A, to, i, v));

@@ -107,38 +107,75 @@ export function choose(s: Builder, good: Val, fast: Val, a: Val, b: Val, exact: 
 export const merge = (s: Builder, t: Shape, old: Val, result: Val): Val => (t.packed ? result : withLow(s, old, low(s, result, t.width)));
 const sourceWidth = (t: Shape): 32 | 64 | 128 => (t.packed ? 128 : t.width);
 
-function arithmetic(op: BinaryOperation, t: Shape): Body {
+/** a op b in the lanes of a shape, by the host where that is right, else by the helper. */
+function compute(s: Builder, t: Shape, op: BinaryOperation, a: Val, b: Val, exact: InsnHelper): Val {
+  const ready = and(s, ordinary(s, t, a), ordinary(s, t, b));
+  // WebAssembly's pmin(x, y) is y < x ? y : x.
+  if (op === 'min' || op === 'max') return choose(s, holds(s, t, ready), s.simd(`${name(t)}.p${op}`, [b, a]), a, b, exact);
+  const fast = s.simd(`${name(t)}.${op}`, [a, b]);
+  const zeroes =
+    op === 'mul' ? and(s, isZero(s, t, fast), or(s, isZero(s, t, a), isZero(s, t, b)))
+    : op === 'div' ? and(s, isZero(s, t, fast), isZero(s, t, a))
+    : isZero(s, t, fast);
+  const good = usual(s, holds(s, t, and(s, ready, or(s, safe(s, t, fast), zeroes))), () =>
+    holds(
+      s,
+      t,
+      op === 'add' ? sumIsExact(s, t, a, b, fast)
+      : op === 'sub' ? sumIsExact(s, t, a, s.simd(`${name(t)}.neg`, [b]), fast)
+      : op === 'mul' ? productIsExact(s, t, a, b, fast)
+      : quotientIsExact(s, t, a, b, fast),
+    ),
+  );
+  return choose(s, good, fast, a, b, exact);
+}
+function exactHelper(op: BinaryOperation, t: Shape): InsnHelper {
   const f = formatOf(t.width);
-  const exact = laneHelper(lanesOf(t), t.width, t.width, (env, a, b) => binary(op, f, env, a, b));
+  return laneHelper(lanesOf(t), t.width, t.width, (env, a, b) => binary(op, f, env, a, b));
+}
+function arithmetic(op: BinaryOperation, t: Shape): Body {
+  const exact = exactHelper(op, t);
   return sse((s, dst, src) => {
     const b = readVector(s, src, sourceWidth(t));
     const a = dst.read();
-    let fast: Val;
-    let good = and(s, ordinary(s, t, a), ordinary(s, t, b));
-    if (op === 'min' || op === 'max') {
-      // WebAssembly's pmin(x, y) is y < x ? y : x.
-      fast = s.simd(`${name(t)}.p${op}`, [b, a]);
-      good = holds(s, t, good);
-    } else {
-      fast = s.simd(`${name(t)}.${op}`, [a, b]);
-      const zeroes =
-        op === 'mul' ? and(s, isZero(s, t, fast), or(s, isZero(s, t, a), isZero(s, t, b)))
-        : op === 'div' ? and(s, isZero(s, t, fast), isZero(s, t, a))
-        : isZero(s, t, fast);
-      good = usual(s, holds(s, t, and(s, good, or(s, safe(s, t, fast), zeroes))), () =>
-        holds(
-          s,
-          t,
-          op === 'add' ? sumIsExact(s, t, a, b, fast)
-          : op === 'sub' ? sumIsExact(s, t, a, s.simd(`${name(t)}.neg`, [b]), fast)
-          : op === 'mul' ? productIsExact(s, t, a, b, fast)
-          : quotientIsExact(s, t, a, b, fast),
-        ),
-      );
-    }
-    dst.write(merge(s, t, a, choose(s, good, fast, a, b, exact)));
+    dst.write(merge(s, t, a, compute(s, t, op, a, b, exact)));
   });
 }
+
+// ---- SSE3: neighbours within a register, and differences beside sums
+
+/** The even and the odd lanes of two vectors. */
+const lanesFrom = (t: Shape, odd: 0 | 1): number[] =>
+  Array.from({ length: 16 }, (_, i) => {
+    const bytes = t.width / 8, lane = Math.floor(i / bytes);
+    return 2 * lane * bytes + odd * bytes + (i % bytes);
+  });
+function horizontal(op: 'add' | 'sub', t: Shape): Body {
+  const exact = exactHelper(op, t);
+  return sse((s, dst, src) => {
+    const b = readVector(s, src, 128);
+    const a = dst.read();
+    dst.write(compute(s, t, op, s.shuffle(a, b, lanesFrom(t, 0)), s.shuffle(a, b, lanesFrom(t, 1)), exact));
+  });
+}
+function addSubtract(t: Shape): Body {
+  const f = formatOf(t.width);
+  const even = t.width === 64 ? 1n << 63n : 0x8000_0000_0000_0000_8000_0000n;
+  // The helper gets the operand with the signs of its even lanes turned; NaNs must have their own sign.
+  const exact = laneHelper(lanesOf(t), t.width, t.width, (env, a, b, _insn, i) =>
+    i & 1 ? binary('add', f, env, a, b) : binary('sub', f, env, a, b ^ (1n << BigInt(t.width - 1))),
+  );
+  return sse((s, dst, src) => {
+    const b = readVector(s, src, 128);
+    dst.write(compute(s, t, 'add', dst.read(), s.simd('v128.xor', [b, s.c(128, even)]), exact));
+  });
+}
+insn('HADDPS', { forms: allForms(M.Haddps), body: horizontal('add', PS) });
+insn('HADDPD', { forms: allForms(M.Haddpd), body: horizontal('add', PD) });
+insn('HSUBPS', { forms: allForms(M.Hsubps), body: horizontal('sub', PS) });
+insn('HSUBPD', { forms: allForms(M.Hsubpd), body: horizontal('sub', PD) });
+insn('ADDSUBPS', { forms: allForms(M.Addsubps), body: addSubtract(PS) });
+insn('ADDSUBPD', { forms: allForms(M.Addsubpd), body: addSubtract(PD) });
 
 function sqrt(t: Shape): Body {
   const f = formatOf(t.width);
