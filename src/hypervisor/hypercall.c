@@ -17,7 +17,9 @@ features(struct domain *d)
 {
   uint32 f = 1u << XENFEAT_mmu_pt_update_preserve_ad | 1u << XENFEAT_memory_op_vnode_supported;
 
-  if(is_hvm(d))
+  if(!is_hvm(d))
+    f |= 1u << XENFEAT_gnttab_map_avail_bits;
+  else
     f |= 1u << XENFEAT_hvm_callback_vector | 1u << XENFEAT_hvm_safe_pvclock | 1u << XENFEAT_auto_translated_physmap |
          1u << XENFEAT_writable_page_tables | 1u << XENFEAT_writable_descriptor_tables;
   if(d->privileged)

@@ -308,6 +308,7 @@ pv_map_grant(struct vcpu *v, uint64 host_addr, uint32 flags, uint64 mfn)
     return GNTST_bad_virt_addr;
   if(!(flags & GNTMAP_readonly))
     e |= PTE_RW;
+  e |= (uint64)(flags >> GNTMAP_GUEST_AVAIL0 & 7) << 9; // bits of the entry that are for software
   if(set_l1e(v->dom, slot, e, pages[mfn].owner, false) != 0)
     return GNTST_general_error;
   if(!(flags & GNTMAP_contains_pte))

@@ -110,6 +110,7 @@ typedef struct gnttab_query_size gnttab_query_size_t;
 #define GNTMAP_readonly (1 << 2)
 #define GNTMAP_application_map (1 << 3)
 #define GNTMAP_contains_pte (1 << 4)
+#define GNTMAP_GUEST_AVAIL0 16 /* flags from this bit up: software bits of the page-table entry */
 
 #define GNTST_okay 0
 #define GNTST_general_error (-1)
