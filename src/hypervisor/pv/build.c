@@ -204,9 +204,12 @@ pv_build(struct domain *d, struct elf *e)
   fill_hypercall_page(&b);
 
   l4 = mfn_page(b.p2m[b.pt_first]);
-  if(!get_page_type(l4, PGT_L4))
+  // Twice: for CR3, and as pinned, which the interface says of the first tables; a kernel that leaves them unpins them.
+  if(!get_page_type(l4, PGT_L4) || !get_page_type(l4, PGT_L4))
     panic("domain %s: its first page tables do not pass", d->name);
   get_page(l4);
+  get_page(l4);
+  l4->flags |= PG_PINNED;
   v->pv.cr3_kernel = page_mfn(l4) << PAGE_SHIFT;
   v->pv.kernel_sp = va_of(&b, stack_pfn + 1);
   *v->regs = (struct regs){
