@@ -31,7 +31,7 @@ import {
   AC, ACTIVITY, CR0_AM, CR0_EM, CR0_PG, CR0_TS, CR0_WP, CR4_OSFXSR, CR4_PAE, CR4_PCIDE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, CS, CpuState, EFER_LMA, EFER_NXE, IF, MODE, S,
   SEG, SS, STATE_BYTES, TF, segAddress,
 } from './state.js';
-import { afterInstruction, beginInstruction, dataBreakpointsActive, debugStepNeeded, noteDataAccess } from './system/debug.js';
+import { afterInstruction, beginInstruction, dataBreakpointsActive, debugStepNeeded, noteDataAccess, takeWaitingTrap } from './system/debug.js';
 import { deliverEvent, deliverPending } from './system/delivery.js';
 import { initState, resetState, startBySipi } from './system/reset.js';
 import { checkedLinear, refreshAllFastLimits } from './system/segments.js';
@@ -233,6 +233,11 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     const gif = virt === null || virt.globalInterruptFlag(this);
     if (gif && ((this.initPending && virt?.blocksInit?.(this) !== true) || this.sipiVector >= 0)) return this.startupEvent();
     const shadow = s.get32(S.interruptShadow);
+    if (s.get32(S.pendingDebug) !== 0) {
+      // The monitor trap flag comes before traps of the last instruction, everything else after them.
+      if (this.inGuest && virt!.singleStep === true && virt!.pendingEvent(this, 'none', -1) === 'exit') return true;
+      if (takeWaitingTrap(this)) return true;
+    }
     if (gif && this.nmiPending && s.get32(S.activity) !== ACTIVITY.waitForSipi) {
       const verdict = this.inGuest ? virt!.pendingEvent(this, 'nmi', 2) : 'deliver';
       if (verdict === 'exit') {

@@ -31,11 +31,26 @@ function anyEnabled(cpu: Cpu, test: (kind: number) => boolean): boolean {
   return false;
 }
 
-/** Must instructions run one by one (TF, a code breakpoint, RF to be cleared, or a debug trap that waits)? */
+/**
+ * Must instructions run one by one (TF, any armed breakpoint, RF to be cleared, or a debug trap that waits)? Data and I/O breakpoints
+ * too: their traps belong to the end of the instruction, and a chain of records goes on to the end of its block.
+ */
 export function debugStepNeeded(cpu: Cpu): boolean {
   const s = cpu.s;
   if ((s.get32(S.rflagsRest) & (TF | RF)) !== 0 || s.get32(S.pendingDebug) !== 0) return true;
-  return anyEnabled(cpu, (k) => k === KIND_EXECUTE);
+  return anyEnabled(cpu, (k) => k !== KIND_IO || (s.cr4 & CR4_DE) !== 0);
+}
+
+/**
+ * Between instructions: a debug trap of the instruction before (task switch with the T flag, an instruction that an event ended)
+ * becomes pending, unless MOV SS or POP SS holds it back. @returns true when a #DB trap is now pending
+ */
+export function takeWaitingTrap(cpu: Cpu): boolean {
+  const s = cpu.s, bits = s.get32(S.pendingDebug);
+  if (bits === 0 || s.get32(S.interruptShadow) === MOV_SS_SHADOW) return false;
+  s.set32(S.pendingDebug, 0);
+  record(cpu, bits);
+  return true;
 }
 
 /** Is any data breakpoint armed, so that every access needs `noteDataAccess`? */
