@@ -37,6 +37,9 @@ export type InterceptOp =
   | 'VMWRITE' | 'VMXOFF' | 'VMXON' | 'INVEPT' | 'INVVPID' | 'VMFUNC' | 'VMRUN' | 'VMMCALL' | 'VMLOAD' | 'VMSAVE' | 'STGI' | 'CLGI'
   | 'SKINIT' | 'INVLPGA' | 'PUSHF' | 'POPF' | 'IRET' | 'INTn' | 'ICEBP' | 'SGDT' | 'SIDT' | 'LGDT' | 'LIDT' | 'SLDT' | 'STR' | 'LLDT' | 'LTR';
 
+/** What `VirtPort.pendingEvent` decided. */
+export type EventVerdict = 'taken' | 'exit' | 'blocked' | 'deliver';
+
 /**
  * The virtualisation extension in use while the vCPU is in a guest (`S.guest` = 1), or that its instructions act on.
  * A method that returns `true` has performed the VM exit: the state is the host's, and the caller leaves at once.
@@ -71,12 +74,12 @@ export interface VirtPort {
   /**
    * Called by the run loop before an instruction when something may be pending. Decides, in the manual's priority, on
    * exits for external interrupts, NMI, INIT, windows, preemption timer, MTF, and injects virtual interrupts.
-   * 'exit': performed, or a virtual interrupt is pending in the state now: the run loop begins again. 'blocked': the event stays pending and is not delivered to the guest. 'deliver': deliver it through
-   * the guest's IDT as usual. `event` is 'none' when only windows are to be checked.
+   * 'taken': an exit that used the event up. 'exit': an exit for something else, or one that leaves the event pending (AMD), or a
+   * virtual interrupt is pending in the state now: the run loop begins again. 'blocked': the event stays pending and is not
+   * delivered to the guest. 'deliver': deliver it through the guest's IDT as usual. `event` is 'none' when only windows are to be
+   * checked.
    */
-  pendingEvent(cpu: Cpu, event: 'none' | 'external' | 'nmi' | 'init' | 'sipi' | 'smi', vector: number): 'exit' | 'blocked' | 'deliver';
-  /** AMD: an NMI or INIT that caused an exit stays pending, and the host takes it when GIF is set. Absent: the exit consumed it. */
-  readonly interceptedEventsStayPending?: boolean;
+  pendingEvent(cpu: Cpu, event: 'none' | 'external' | 'nmi' | 'init' | 'sipi' | 'smi', vector: number): EventVerdict;
   /** May the guest take interrupts at all now (AMD: GIF; Intel: true)? Consulted outside guests too. */
   globalInterruptFlag(cpu: Cpu): boolean;
   /** Nested-paging context for the mmu, or null. */

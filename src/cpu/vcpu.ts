@@ -240,10 +240,8 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     }
     if (gif && this.nmiPending && s.get32(S.activity) !== ACTIVITY.waitForSipi) {
       const verdict = this.inGuest ? virt!.pendingEvent(this, 'nmi', 2) : 'deliver';
-      if (verdict === 'exit') {
-        this.nmiPending = virt!.interceptedEventsStayPending === true;
-        return true;
-      }
+      if (verdict === 'taken') this.nmiPending = false;
+      if (verdict === 'taken' || verdict === 'exit') return true;
       if (verdict === 'deliver' && s.get32(S.nmiBlocked) === 0 && shadow === 0) {
         this.nmiPending = false;
         return this.deliver(2, EVENT_TYPE.nmi);
@@ -275,8 +273,8 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     if (this.initPending && virt?.blocksInit?.(this) !== true) {
       if (this.inGuest) {
         const verdict = virt!.pendingEvent(this, 'init', -1);
-        if (verdict === 'exit') this.initPending = virt!.interceptedEventsStayPending === true;
-        if (verdict !== 'deliver') return verdict === 'exit';
+        if (verdict === 'taken') this.initPending = false;
+        if (verdict !== 'deliver') return verdict !== 'blocked';
       }
       this.initPending = false;
       const bootstrap = this.id === 0;
@@ -288,7 +286,7 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     const vector = this.sipiVector;
     this.sipiVector = -1;
     if (!waiting) return false;
-    if (this.inGuest) return virt!.pendingEvent(this, 'sipi', vector) === 'exit';
+    if (this.inGuest) return virt!.pendingEvent(this, 'sipi', vector) !== 'blocked';
     startBySipi(this, vector);
     s.set32(S.activity, ACTIVITY.active);
     this.modeChanged();

@@ -39,9 +39,6 @@ export interface SvmOptions {
 }
 
 export class Svm extends SvmRegisters implements VirtPort {
-  /** "#VMEXIT(NMI), NMI is still pending"; so with INIT. APM 2 tables 15-12 and 15-13. */
-  readonly interceptedEventsStayPending = true;
-
   /** Makes the extension known to its vCPU: EFER.SVME may be written, the SVM registers exist. Call once, before the first instruction. */
   attach(cpu: Cpu): void {
     applySvmDisable(this, cpu);
@@ -246,6 +243,7 @@ export class Svm extends SvmRegisters implements VirtPort {
     }
   }
 
+  /** The event stays pending ("#VMEXIT(NMI), NMI is still pending"; so with INIT): APM 2 tables 15-12 and 15-13. */
   private exitOrDeliver(cpu: Cpu, name: 'INTR' | 'NMI' | 'INIT'): 'exit' | 'deliver' {
     if (!this.intercepted(name)) return 'deliver';
     exitGuest(this, cpu, INTERCEPTS[name][2]);

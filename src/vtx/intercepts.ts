@@ -10,7 +10,7 @@
 
 import type { Cpu } from '../cpu/cpu.js';
 import { DB, DFV, EVENT_TYPE, MC, PFV, UD } from '../cpu/events.js';
-import type { InterceptInfo, InterceptOp, NestedFault, VirtPort } from '../cpu/ports.js';
+import type { EventVerdict, InterceptInfo, InterceptOp, NestedFault, VirtPort } from '../cpu/ports.js';
 import { ACTIVITY, CR0_PE, CR4_VMXE, IF, S } from '../cpu/state.js';
 import { CR3_TARGETS } from './capabilities.js';
 import { EVENT, EXIT, FEATURE_CONTROL, PIN, PROC, PROC2, REASON } from './controls.js';
@@ -308,15 +308,15 @@ export class VmxPort extends Vmx implements VirtPort {
    * §26.2 and §26.5 in the order of priority: INIT, monitor trap flag, preemption timer, NMI window, NMI, interrupt window,
    * external interrupt.
    */
-  pendingEvent(cpu: Cpu, event: 'none' | 'external' | 'nmi' | 'init' | 'sipi' | 'smi', vector: number): 'exit' | 'blocked' | 'deliver' {
+  pendingEvent(cpu: Cpu, event: 'none' | 'external' | 'nmi' | 'init' | 'sipi' | 'smi', vector: number): EventVerdict {
     const { s } = cpu, { c } = this;
     this.settleIret(cpu);
     const activity = s.get32(S.activity);
-    if (event === 'init') return activity === ACTIVITY.waitForSipi ? 'blocked' : (vmExit(this, cpu, REASON.INIT), 'exit');
+    if (event === 'init') return activity === ACTIVITY.waitForSipi ? 'blocked' : (vmExit(this, cpu, REASON.INIT), 'taken');
     if (event === 'sipi') {
       if (activity !== ACTIVITY.waitForSipi) return 'blocked';
       vmExit(this, cpu, REASON.SIPI, { qualification: BigInt(vector & 0xff) });
-      return 'exit';
+      return 'taken';
     }
     if (activity === ACTIVITY.waitForSipi) return 'blocked';
     if (this.mtf === 2) {
@@ -340,7 +340,7 @@ export class VmxPort extends Vmx implements VirtPort {
       const blocked = shadow !== 0 || (nmiBlocked && (c.pin & PIN.virtualNmis) === 0);
       if (blocked) return 'blocked';
       vmExit(this, cpu, REASON.EXCEPTION_OR_NMI, { interruption: this.interruption(2, EVENT_TYPE.nmi, false) });
-      return 'exit';
+      return 'taken';
     }
     if (activity === ACTIVITY.shutdown) return 'blocked';
     const open = shadow === 0 && (s.get32(S.rflagsRest) & IF) !== 0;

@@ -217,6 +217,17 @@ describe('exits by events', () => {
     expect([exitOf(t)[0], t.get('GUEST_RIP')]).toEqual([REASON.NMI_WINDOW, BigInt(AT.guest + 0x10)]);
   });
 
+  it('an NMI outlives an exit for something else', () => {
+    const t = new Fixture().ready();
+    t.set({ PIN_BASED_CONTROLS: t.x.caps.pin.must1 | PIN.nmiExiting | PIN.virtualNmis });
+    t.set({ PRIMARY_PROCESSOR_BASED_CONTROLS: t.get('PRIMARY_PROCESSOR_BASED_CONTROLS') | BigInt(PROC.nmiWindowExiting) });
+    t.cpu.s.set32(S.nmiBlocked, 1); // so that the host does not take it before the entry
+    t.cpu.nmiPending = true;
+    t.launch([0xeb, 0xfe]);
+    // Behind the exit the host takes it, and blocks further ones.
+    expect([exitOf(t)[0], t.cpu.nmiPending, t.cpu.s.get32(S.nmiBlocked)]).toEqual([REASON.NMI_WINDOW, false, 1]);
+  });
+
   it('the monitor trap flag exits after one instruction', () => {
     const t = new Fixture().ready();
     t.set({ PRIMARY_PROCESSOR_BASED_CONTROLS: t.get('PRIMARY_PROCESSOR_BASED_CONTROLS') | BigInt(PROC.monitorTrapFlag) });
