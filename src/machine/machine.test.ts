@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { S } from '../cpu/state.js';
 import type { MachineConfig } from './config.js';
 import { Machine } from './machine.js';
 import { parseProfile } from './profile.js';
@@ -76,6 +77,15 @@ describe('machine', () => {
     const pieces = new Machine({ memoryBytes: 16 << 20, profile, boot: { kind: 'image', image: { name: 'test', bytes: multibootImage(code) } } });
     for (let n = 7; pieces.run({ instructions: n }).kind === 'limit'; n += 7);
     expect([pieces.cycles, pieces.instructions]).toEqual([whole.machine.cycles, whole.machine.instructions]);
+  });
+
+  it('a guest that halts is asked at the deadline of its extension', () => {
+    const machine = new Machine({ memoryBytes: 16 << 20, profile, boot: { kind: 'image', image: { name: 'test', bytes: multibootImage([0xfb, 0xf4]) } } });
+    const { vcpu } = machine.processors[0], asked: number[] = [];
+    Object.assign(vcpu.virt!, { deadline: 5000, pendingEvent: () => (asked.push(vcpu.now()), 'blocked') });
+    vcpu.s.set32(S.guest, 1);
+    machine.run({ cycle: 9000 });
+    expect(asked.filter((cycle) => cycle > 10 && cycle < 9000)).toEqual([5000]);
   });
 
   it('INIT and SIPI start a second processor in real mode', () => {

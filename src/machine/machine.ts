@@ -221,7 +221,7 @@ export class Machine {
       const left = lastInstruction - this.instructions;
       if (left <= 0 || queue.now() >= lastCycle) return { kind: 'limit' };
       const most = this.timing === undefined ? left : Math.ceil(left / MOST_PER_CYCLE);
-      this.turn(Math.min(LONGEST_SLICE, most, Math.max(1, queue.next - queue.now()), Math.max(1, lastCycle - queue.now())), lastCycle);
+      this.turn(Math.min(LONGEST_SLICE, most, Math.max(1, this.nextWake - queue.now()), Math.max(1, lastCycle - queue.now())), lastCycle);
     }
   }
 
@@ -229,6 +229,14 @@ export class Machine {
     const reason = this.stop!;
     if (reason.kind === 'interrupted') this.stop = undefined;
     return reason;
+  }
+
+  /** The cycle of the next event, or of the next deadline of a guest that halts. */
+  private get nextWake(): number {
+    const now = this.queue.now();
+    let next = this.queue.next;
+    for (const { wakeAt } of this.processors) if (wakeAt > now && wakeAt < next) next = wakeAt;
+    return next;
   }
 
   /** One slice of every vCPU that can run, of up to `budget` cycles; or a jump to the next event. */
@@ -270,7 +278,7 @@ export class Machine {
 
   /** All vCPUs halt: on to the next event, unless none could wake them. */
   private skip(lastCycle: number): void {
-    const { queue } = this, next = Math.min(queue.next, lastCycle);
+    const { queue } = this, next = Math.min(Math.ceil(this.nextWake), lastCycle);
     const final = this.processors.every((p) => p.haltedForGood);
     if (final || next === Infinity) {
       this.end({ kind: 'shutdown', what: final ? 'halted with interrupts off' : 'halted, and nothing is left that could wake it', address: this.processors[0].address });

@@ -66,8 +66,13 @@ export class Processor implements ApicHost {
     this.remember();
   }
 
+  /** While a guest halts: the cycle by which its extension wants to be asked (VMX-preemption timer). Else Infinity. */
+  wakeAt = Infinity;
+
   /** Ends a slice: keeps what others may ask while this vCPU is not in the window. */
   remember(): void {
+    const { inGuest, s, virt } = this.vcpu;
+    this.wakeAt = inGuest && s.get32(S.activity) === ACTIVITY.hlt ? (virt?.deadline ?? Infinity) : Infinity;
     this.lastTscOffset = BigInt.asIntN(64, this.vcpu.s.get64(S.tscOffset));
   }
 
