@@ -33,6 +33,9 @@ describe('encodings of a processor', () => {
     expect(t.execute([0x0f, 0x38, 0xf0, 0x01], { [RCX]: 0x30_0000n }).fault).toBe(UD);
     // VADDPS YMM0, YMM0, YMM0
     expect(t.execute([0xc5, 0xfc, 0x58, 0xc0]).fault).toBe(UD);
+    // Encodings that nobody advertises are not "not implemented": GETSEC, RDPRU, CLZERO, XSAVE, ENCLU, RDPKRU, SERIALIZE.
+    for (const bytes of [[0x0f, 0x37], [0x0f, 0x01, 0xfd], [0x0f, 0x01, 0xfc], [0x0f, 0xae, 0x20], [0x0f, 0x01, 0xd7], [0x0f, 0x01, 0xee], [0x0f, 0x01, 0xe8]])
+      for (const set of [nehalem, barcelona]) expect([bytes, new TestMachine(set).execute(bytes).fault]).toEqual([bytes, UD]);
     // F3 0F BD is BSR where there is no LZCNT, and LZCNT on Barcelona
     t.execute([0xf3, 0x48, 0x0f, 0xbd, 0xc1], { [RCX]: 0x100n });
     expect(t.vcpu.s.gpr(RAX)).toBe(8n);
