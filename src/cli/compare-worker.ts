@@ -5,7 +5,7 @@
 
 import { parentPort } from 'node:worker_threads';
 import { dataError } from '../experiments/data-checks.js';
-import { runPath, type PathResult } from '../experiments/measure.js';
+import { type Measurement, runPath } from '../experiments/measure.js';
 import { OverlayDisk } from '../experiments/overlay-disk.js';
 import type { Images, PathName } from '../experiments/paths.js';
 import { PcapngWriter } from '../experiments/pcapng.js';
@@ -26,7 +26,9 @@ export interface Job {
 }
 export type FromWorker =
   | { readonly kind: 'progress'; readonly workload: string }
-  | { readonly kind: 'done'; readonly result: PathResult; readonly dataErrors: readonly string[]; readonly capture: Uint8Array }
+  /** A workload is finished; its data has been checked. */
+  | { readonly kind: 'row'; readonly measurement: Measurement; readonly dataError: string; readonly frequencyHz: number }
+  | { readonly kind: 'done'; readonly instructions: number; readonly cycles: number; readonly capture: Uint8Array }
   | { readonly kind: 'failed'; readonly message: string };
 
 const DISK_SECTORS = 262_144;
@@ -36,20 +38,19 @@ function work(job: Job): FromWorker {
   const workloads = WORKLOADS.filter((w) => job.workloads.includes(w.name));
   const original = job.disk === undefined ? new SeededDisk(DISK_SECTORS, job.seed) : new FileDisk(job.disk, 'read-only');
   const disk = new OverlayDisk(original);
-  let capture: PcapngWriter | undefined;
+  const post = (m: FromWorker): void => parentPort!.postMessage(m);
   const frames: [Uint8Array, number][] = [];
   const result = runPath({
     path: job.path, profile, images: job.images, workloads, quick: job.quick, seed: job.seed, mode: 'cycle', disk,
     tap: (frame, cycle) => void frames.push([frame.slice(), cycle]),
-    progress: (workload) => parentPort!.postMessage({ kind: 'progress', workload } satisfies FromWorker),
+    progress: (workload) => post({ kind: 'progress', workload }),
+    finished: (w, measurement, soFar) => post({
+      kind: 'row', measurement, frequencyHz: soFar.frequencyHz, dataError: measurement.status === 'ok' ? dataError(w, measurement, soFar, original, disk) : '',
+    }),
   });
-  capture = new PcapngWriter(result.frequencyHz);
+  const capture = new PcapngWriter(result.frequencyHz);
   for (const [frame, cycle] of frames) capture.add(frame, cycle);
-  const dataErrors = workloads.map((w, i) => {
-    const m = result.measurements[i]!;
-    return m.status === 'ok' ? dataError(w, m, result, original, disk) : '';
-  });
-  return { kind: 'done', result, dataErrors, capture: capture.bytes() };
+  return { kind: 'done', instructions: result.instructions, cycles: result.cycles, capture: capture.bytes() };
 }
 
 function answer(job: Job): FromWorker {

@@ -4,21 +4,22 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
 import type { Argv, CommandModule } from 'yargs';
-import { EXTENSIONS, PATHS, PATH_TITLES, type ExtensionName, type PathName } from '../experiments/paths.js';
+import { EXTENSIONS, PATHS, PATH_TITLES, type ExtensionName } from '../experiments/paths.js';
 import { rowOf, type Cell } from '../experiments/rows.js';
-import { WORKLOADS } from '../experiments/workloads.js';
+import { sectorsNeeded, type Workload, WORKLOADS } from '../experiments/workloads.js';
+import { checkProfile } from '../machine/check-profile.js';
+import type { ExtensionKind } from '../machine/extension.js';
 import type { Profile } from '../machine/profile.js';
-import type { FromWorker, Job } from './compare-worker.js';
-import { EXIT_INTERRUPTED, UserError } from './errors.js';
-import { FileDisk, loadProfile } from './files.js';
+import { type Planned, runAll } from './compare-jobs.js';
+import { EXIT_INTERRUPTED, LARGEST_SEED, refuseRepeated, UserError, wholeNumber } from './errors.js';
+import { FileDisk, loadProfile, profileNames } from './files.js';
 import { loadImages } from './images.js';
 import { Progress } from './progress.js';
 import { table } from './report/table.js';
 import { ResultFolder, sha256 } from './report/write.js';
 
-interface CompareOptions {
+export interface CompareOptions {
   readonly extension: string;
   readonly path: string;
   readonly workload: string;
@@ -39,16 +40,17 @@ function choose<T extends string>(text: string, all: readonly T[], what: string)
   return all.filter((a) => wanted.includes(a));
 }
 
-const EXTENSION_OF: Record<string, ExtensionName> = { GenuineIntel: 'vtx', AuthenticAMD: 'svm' };
+const EXTENSION_OF: Record<ExtensionKind, ExtensionName | undefined> = { vmx: 'vtx', svm: 'svm', none: undefined };
 
 /** The processors to run on: each extension's own, or the one named if it has a chosen extension. */
 function processors(o: CompareOptions): { extension: ExtensionName; profile: Profile; name: string }[] {
   const extensions = choose(o.extension, Object.keys(EXTENSIONS) as ExtensionName[], 'extension');
-  if (o.profile === undefined) return extensions.map((e) => ({ extension: e, profile: loadProfile(EXTENSIONS[e]), name: EXTENSIONS[e] }));
-  const profile = loadProfile(o.profile);
-  const extension = EXTENSION_OF[String(profile.vendor)];
-  if (extension === undefined || !extensions.includes(extension)) throw new UserError(`profile ${o.profile} is a ${String(profile.vendor)} processor; it has none of the chosen extensions (${extensions.join(', ')})`);
-  return [{ extension, profile, name: String(profile.name) }];
+  const names = o.profile === undefined ? extensions.map((e) => EXTENSIONS[e]) : [o.profile];
+  return names.map((name) => {
+    const profile = loadProfile(name), extension = EXTENSION_OF[checkProfile(profile)];
+    if (extension === undefined || !extensions.includes(extension)) throw new UserError(`profile ${profile.name} has ${extension ?? 'no virtualisation extension'}, which is not chosen (${extensions.join(', ')})`);
+    return { extension, profile, name: profile.name };
+  });
 }
 
 function commit(): string {
@@ -60,63 +62,24 @@ function commit(): string {
   }
 }
 
-interface Planned {
-  readonly job: Job;
-  readonly extension: ExtensionName;
-  readonly name: string;
-}
+/** Most workers at a time: each has a machine of some hundred MiB. */
+const MOST_JOBS = 64;
 
-/** Paths by the time that they take, longest first. */
-const BY_LENGTH: readonly PathName[] = ['hvm', 'pvhvm', 'pv', 'native'];
-
-/** Runs the jobs on `threads` workers. Calls `finished` for each as it ends; rejects with the first failure. */
-function runAll(jobs: readonly Planned[], threads: number, on: { progress(p: Planned, workload: string): void; finished(p: Planned, m: FromWorker & { kind: 'done' }): void; failed(p: Planned, message: string): void }, stop: AbortSignal): Promise<void> {
-  // The longest first, so that all workers end at about the same time.
-  const queue = [...jobs].sort((a, b) => BY_LENGTH.indexOf(a.job.path) - BY_LENGTH.indexOf(b.job.path));
-  const live = new Set<Worker>();
-  return new Promise((resolve) => {
-    const end = (worker: Worker): void => {
-      if (!live.delete(worker)) return;
-      void worker.terminate();
-      if (live.size === 0) resolve();
-    };
-    const start = (): void => {
-      const worker = new Worker(new URL('./compare-worker.js', import.meta.url));
-      let planned: Planned | undefined;
-      const next = (): void => {
-        planned = stop.aborted ? undefined : queue.shift();
-        if (planned === undefined) end(worker);
-        else worker.postMessage(planned.job);
-      };
-      live.add(worker);
-      worker.on('message', (m: FromWorker) => {
-        if (m.kind === 'progress') return on.progress(planned!, m.workload);
-        if (m.kind === 'done') on.finished(planned!, m);
-        else on.failed(planned!, m.message);
-        next();
-      });
-      worker.on('error', (e) => {
-        if (planned !== undefined) on.failed(planned, e instanceof Error ? e.message : String(e));
-        if (queue.length > 0 && !stop.aborted) start();
-        end(worker);
-      });
-      worker.on('exit', () => end(worker));
-      next();
-    };
-    stop.addEventListener('abort', () => {
-      for (const w of live) void w.terminate();
-    });
-    for (let i = 0; i < Math.min(threads, jobs.length); i++) start();
-  });
+/** The disk image is there, whole, and large enough for what the workloads read and write. */
+function checkDisk(path: string, workloads: readonly Workload[], quick: boolean): void {
+  const disk = new FileDisk(path, 'read-only'), needed = sectorsNeeded(workloads, quick);
+  disk.close();
+  if (disk.sectors < needed) throw new UserError(`disk image ${path} has ${disk.sectors} sectors; the chosen workloads use ${needed}`);
 }
 
 export async function compare(o: CompareOptions): Promise<number> {
   const paths = choose(o.path, PATHS, 'path');
   const workloads = WORKLOADS.filter((w) => choose(o.workload, WORKLOADS.map((x) => x.name), 'workload').includes(w.name));
   const chosen = processors(o);
-  if (!Number.isInteger(o.seed) || o.seed < 0 || o.seed > 0xffff_ffff) throw new UserError('--seed: a whole number from 0 to 4294967295 is needed');
-  if (!Number.isInteger(o.jobs) || o.jobs < 1) throw new UserError('--jobs: a whole number of at least 1 is needed');
-  if (o.disk !== undefined) new FileDisk(o.disk, 'read-only').close();
+  wholeNumber(o.seed, '--seed', 0, LARGEST_SEED);
+  wholeNumber(o.jobs, '--jobs', 1, MOST_JOBS);
+  if (o.out === '') throw new UserError('--out: the name of a folder is needed');
+  if (o.disk !== undefined) checkDisk(o.disk, workloads, o.quick);
   const images = loadImages();
   const folder = new ResultFolder(o.out);
 
@@ -133,13 +96,13 @@ export async function compare(o: CompareOptions): Promise<number> {
 
   await runAll(jobs, o.jobs, {
     progress: (p, workload) => progress.now(`${p.extension} ${p.job.path}: ${workload}`),
-    finished: (p, m) => {
-      cells.set(p, m.result.measurements.map((measurement, i) => ({
-        extension: p.extension, profile: p.name, frequencyHz: m.result.frequencyHz, path: p.job.path, measurement, dataError: m.dataErrors[i] ?? '',
-      })));
-      folder.capture(`${p.extension}-${p.job.path}`, m.capture);
+    row: (p, { measurement, dataError, frequencyHz }) => {
+      cells.set(p, [...(cells.get(p) ?? []), { extension: p.extension, profile: p.name, frequencyHz, path: p.job.path, measurement, dataError }]);
       folder.tables(inOrder());
-      progress.step(`${p.extension} ${p.job.path}: ${(m.result.instructions / 1e6).toFixed(1)} M instructions, ${(m.result.cycles / 1e6).toFixed(1)} M cycles`);
+    },
+    finished: (p, { capture, instructions, cycles }) => {
+      folder.capture(`${p.extension}-${p.job.path}`, capture);
+      progress.step(`${p.extension} ${p.job.path}: ${(instructions / 1e6).toFixed(1)} M instructions, ${(cycles / 1e6).toFixed(1)} M cycles`);
     },
     failed: (p, message) => {
       failures.push(message);
@@ -163,7 +126,7 @@ export async function compare(o: CompareOptions): Promise<number> {
     { title: 'Xenolith: I/O paths compared', facts: [['version', `${version} (${facts.commit})`], ['seed', String(o.seed)], ['disk', facts.disk], ['data', 'checksums of every transfer are compared with what they must be']] },
     workloads, all,
   );
-  process.stdout.write(o.json ? `${JSON.stringify(all.map((c) => rowOf(c, all)), null, 2)}\n` : `${table(workloads, all)}\n\nFiles: ${o.out}/results.csv exits.csv report.html charts/ captures/ manifest.json\n`);
+  process.stdout.write(o.json ? `${JSON.stringify(all.map((c) => rowOf(c, all)), null, 2)}\n` : `${table(workloads, all)}\n\nFiles in ${o.out}:\nresults.csv exits.csv report.html charts/ captures/ manifest.json\n`);
   for (const f of failures) process.stderr.write(`xenolith: ${f}\n`);
   const wrong = all.filter((c) => c.measurement.status === 'failed' || c.dataError !== '');
   for (const c of wrong) process.stderr.write(`xenolith: ${c.extension} ${c.path} ${c.measurement.workload}: ${c.dataError || c.measurement.reason}\n`);
@@ -179,13 +142,14 @@ export const compareCommand: CommandModule<object, CompareOptions> = {
       .option('extension', { type: 'string', default: 'vtx,svm', describe: 'virtualisation extensions, comma-separated' })
       .option('path', { type: 'string', default: PATHS.join(','), describe: 'I/O paths, comma-separated' })
       .option('workload', { type: 'string', default: WORKLOADS.map((w) => w.name).join(','), defaultDescription: 'all', describe: 'workloads, comma-separated' })
-      .option('profile', { type: 'string', describe: 'processor profile instead of the extension\'s own' })
+      .option('profile', { type: 'string', describe: `processor profile instead of the extension's own: ${profileNames().join(', ')}, or a .json file` })
       .option('disk', { type: 'string', describe: 'disk image to read (never written); default: generated from the seed' })
       .option('seed', { type: 'number', default: 1, describe: 'seed of everything that is random in the model' })
-      .option('out', { type: 'string', default: 'results', describe: 'folder for the results' })
+      .option('out', { type: 'string', default: 'results', requiresArg: true, describe: 'folder for the results' })
       .option('quick', { type: 'boolean', default: false, describe: 'fewer operations' })
       .option('json', { type: 'boolean', default: false, describe: 'print the rows as JSON instead of the table' })
       .option('jobs', { type: 'number', default: Math.min(8, availableParallelism()), defaultDescription: 'number of cores', describe: 'runs at the same time' })
+      .check((args) => refuseRepeated(args))
       .epilogue(`Workloads: ${WORKLOADS.map((w) => w.name).join(', ')}.\nPaths: ${PATHS.map((p) => `${p} (${PATH_TITLES[p]})`).join('; ')}.`)
       .example('$0 compare --quick', 'a first look, in a few seconds')
       .example('$0 compare --path native,pv --workload net-transmit', 'one workload on two paths')

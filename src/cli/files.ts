@@ -46,7 +46,9 @@ export class FileDisk implements DiskBackend {
     } catch (e) {
       throw new UserError(`cannot open disk image ${path} for ${access === 'read-write' ? 'reading and writing' : 'reading'}: ${reasonOf(e)}`);
     }
-    const { size } = fstatSync(this.fd);
+    const status = fstatSync(this.fd);
+    if (!status.isFile()) throw new UserError(`disk image ${path} is not a file`);
+    const { size } = status;
     if (size === 0 || size % SECTOR !== 0) throw new UserError(`disk image ${path} has ${size} bytes: not a multiple of ${SECTOR} greater than zero`);
     this.sectors = size / SECTOR;
   }

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Images } from '../experiments/paths.js';
+import { Elf } from '../machine/loaders/elf.js';
 import { UserError } from './errors.js';
 import { readNamed } from './files.js';
 
@@ -18,6 +19,7 @@ export function loadImages(): Images {
     const path = join(BUILD, file);
     if (!existsSync(path)) throw new UserError(`the image build/${file} is missing: run "npm run build"`);
     out[name] = readNamed(path);
+    new Elf(`build/${file}`, out[name].bytes).sections(); // a damaged image is found now, not when its path is run
   }
   return out as Images;
 }

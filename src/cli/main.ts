@@ -5,12 +5,14 @@ import { hideBin } from 'yargs/helpers';
 import { ConfigError } from '../machine/machine.js';
 import { ImageError } from '../machine/loaders/load.js';
 import { ProfileError } from '../machine/profile.js';
-import { EXIT_USAGE, UserError } from './errors.js';
 import { compareCommand } from './compare.js';
+import { EXIT_INTERRUPTED, EXIT_USAGE, UserError } from './errors.js';
 import { runCommand } from './run.js';
 
 const USER_ERRORS = [UserError, ImageError, ProfileError, ConfigError];
-const debug = process.argv.includes('--debug');
+const COMMAND_NAMES = ['compare', 'run', 'completion'];
+const words = hideBin(process.argv);
+const debug = words.includes('--debug');
 
 /** One line on standard error; where it happened only with --debug, or when it is not the user's error. */
 function report(error: unknown): void {
@@ -20,22 +22,32 @@ function report(error: unknown): void {
   process.exitCode = users ? EXIT_USAGE : 1;
 }
 
+// A reader of our output that goes away (`xenolith compare | head`) wants no more of it: that is no error of ours to print.
+process.stdout.on('error', (e: NodeJS.ErrnoException) => {
+  if (e.code !== 'EPIPE') throw e;
+  process.exitCode ??= EXIT_INTERRUPTED;
+});
+process.stderr.on('error', () => undefined);
+
+const program = yargs(words)
+  .scriptName('xenolith')
+  .usage('$0 COMMAND [OPTIONS]\n\nA cycle-level x86-64 machine with Intel VT-x and AMD SVM.')
+  .command(compareCommand)
+  .command(runCommand)
+  .option('debug', { type: 'boolean', default: false, describe: 'show stack traces of errors' })
+  .completion('completion', 'print a completion script for the shell')
+  .demandCommand(1, 'name a command')
+  .strict()
+  .wrap(Math.min(120, process.stdout.columns ?? 80))
+  .exitProcess(false)
+  .fail((message: string | null, error: Error | undefined) => {
+    throw error ?? new UserError(`${(message ?? 'wrong usage').replace(/\s*\n\s*/g, ' ')} (--help shows the options)`);
+  });
+
 try {
-  await yargs(hideBin(process.argv))
-    .scriptName('xenolith')
-    .usage('$0 COMMAND [OPTIONS]\n\nA cycle-level x86-64 machine with Intel VT-x and AMD SVM.')
-    .command(compareCommand)
-    .command(runCommand)
-    .option('debug', { type: 'boolean', default: false, describe: 'show stack traces of errors' })
-    .completion('completion', 'print a completion script for the shell')
-    .demandCommand(1, 'name a command; xenolith --help lists them')
-    .strict()
-    .wrap(Math.min(120, process.stdout.columns ?? 100))
-    .exitProcess(false)
-    .fail((message: string | null, error: Error | undefined) => {
-      throw error ?? new UserError(`${message ?? 'wrong usage'} (--help shows the options)`.replaceAll('\n', ' '));
-    })
-    .parseAsync();
+  const [first] = words;
+  if (first !== undefined && !first.startsWith('-') && !COMMAND_NAMES.includes(first)) throw new UserError(`unknown command "${first}"; there are ${COMMAND_NAMES.join(', ')}`);
+  await program.parseAsync();
 } catch (error) {
   report(error);
 }

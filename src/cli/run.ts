@@ -5,7 +5,7 @@ import { basename } from 'node:path';
 import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
 import type { BootModule, EngineChoice, MachineConfig, NicModel, StopReason, TimeMode } from '../machine/config.js';
 import { Machine } from '../machine/machine.js';
-import { EXIT_CANNOT_GO_ON, EXIT_INTERRUPTED, EXIT_LIMIT, reasonOf, UserError } from './errors.js';
+import { EXIT_CANNOT_GO_ON, EXIT_INTERRUPTED, EXIT_LIMIT, LARGEST_SEED, reasonOf, refuseRepeated, UserError, wholeNumber } from './errors.js';
 import { type Disk, loadProfile, openDisk, openOutput, parseSize, profileNames, readNamed } from './files.js';
 import { SerialOutput } from './serial-output.js';
 import { traceTo } from './trace-output.js';
@@ -126,6 +126,8 @@ function attachInput(machine: Machine): () => void {
 /** Runs the command; the value is the exit status. */
 export async function run(o: RunOptions): Promise<number> {
   const limitSeconds = positive(o.limitSeconds, '--limit-seconds'), instructions = positive(o.limitInstructions, '--limit-instructions');
+  wholeNumber(o.seed, '--seed', 0, LARGEST_SEED);
+  wholeNumber(o.cpus, '--cpus', 1, 8);
   const boot = bootOf(o), profile = loadProfile(o.profile), memoryBytes = parseSize(o.memory, '--memory');
   if ((o.disk ?? []).length > 4) throw new UserError('--disk: at most four disks are possible');
   const disks: Disk[] = (o.disk ?? []).map((text) => openDisk(text, o.seed));
@@ -140,7 +142,11 @@ export async function run(o: RunOptions): Promise<number> {
   const endTrace = traceFile === undefined ? undefined : traceTo(traceFile, machine.probe);
   const detach = onTerminal ? attachInput(machine) : undefined;
   const began = performance.now();
-  const watch: Watch = { instructions, deadline: limitSeconds === undefined ? Infinity : began + limitSeconds * 1000, interrupted: false, between: () => serial.flush() };
+  const watch: Watch = { instructions, deadline: limitSeconds === undefined ? Infinity : began + limitSeconds * 1000, interrupted: false, between: () => {
+    serial.flush();
+    // A reader that went away (`xenolith run ... | head`) ends the run as Ctrl-C does: it could go on for ever, unseen.
+    if (serial.closed) watch.interrupted = true;
+  } };
   const onInterrupt = (): void => {
     watch.interrupted = true;
   };
@@ -183,6 +189,7 @@ function options(y: Argv): Argv<RunOptions> {
       'limit-seconds': { type: 'number', describe: 'stop after so many seconds of real time' },
       seed: { type: 'number', default: 1, describe: 'seed of generated disk contents' },
     })
+    .check((args) => refuseRepeated(args, ['disk']))
     .example('$0 run kernel.elf --append "console=com1"', 'start a Multiboot kernel, its serial port on this terminal')
     .example('$0 run xen.elf --initrd "dom0.elf,guest.elf mem=64M" --memory 512M', 'a hypervisor with two modules')
     .example('$0 run vmlinuz --initrd initrd.img --append console=ttyS0 --disk hd.img', 'Linux with a disk')

@@ -6,6 +6,8 @@ const NEWLINE = 10, LARGEST = 4096;
 
 export class SerialOutput {
   private pending: number[] = [];
+  /** The reader went away: nothing that follows can be seen by anybody. */
+  closed = false;
 
   /** @param fd the file descriptor; undefined drops everything */
   constructor(private readonly fd: number | undefined) {}
@@ -25,8 +27,11 @@ export class SerialOutput {
       try {
         done += writeSync(this.fd, bytes, done);
       } catch (e) {
-        // A pipe that is full for the moment; any other failure ends the output, as with a reader that went away.
-        if ((e as { code?: string }).code !== 'EAGAIN') return;
+        // A pipe that is full for the moment; any other failure ends the output.
+        if ((e as { code?: string }).code !== 'EAGAIN') {
+          this.closed = true;
+          return;
+        }
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
       }
     }

@@ -79,6 +79,8 @@ export interface RunRequest {
   readonly tap?: FrameTap | undefined;
   /** Called when a workload begins. */
   readonly progress?: (workload: string) => void;
+  /** Called for each workload, in order, as soon as its result is complete: when a later one begins, or at the end of the run. */
+  readonly finished?: (w: Workload, m: Measurement, soFar: PathResult) => void;
 }
 
 /** The run did not come to its end. */
@@ -216,22 +218,35 @@ export function runPath(request: RunRequest): PathResult {
     seed,
     classifyCode: owners.classify,
   });
-  const recorder = new Recorder(machine, (id) => request.progress?.(workloads.find((w) => w.id === id)?.name ?? `workload ${id}`));
+  const { peer } = machine.platform;
+  const soFar = (): PathResult => {
+    const text = out.map((b) => String.fromCharCode(b)).join('');
+    return {
+      measurements: workloads.map((w) => measurementOf(w, recorder, text)),
+      frequencyHz: machine.frequencyHz,
+      cycles: machine.cycles,
+      instructions: machine.instructions,
+      console: text,
+      peer: { received: peer?.sink.frames ?? 0, sent: peer?.source.frames ?? 0, echoed: peer?.echoed.frames ?? 0 },
+    };
+  };
+  let reported = 0;
+  const report = (upTo: number, result: PathResult): void => {
+    for (; reported < upTo; reported++) request.finished?.(workloads[reported]!, result.measurements[reported]!, result);
+  };
+  const recorder: Recorder = new Recorder(machine, (id) => {
+    const at = workloads.findIndex((w) => w.id === id);
+    if (at > reported) report(at, soFar());
+    request.progress?.(workloads[at]?.name ?? `workload ${id}`);
+  });
   const stop = machine.run({ instructions: MOST_INSTRUCTIONS });
-  const text = out.map((b) => String.fromCharCode(b)).join('');
+  const result = soFar();
   if (stop.kind !== 'debug-exit') {
     const why = stop.kind === 'not-implemented' || stop.kind === 'shutdown' ? `${stop.what} at ${stop.address}` : stop.kind;
-    throw new RunError(`${path} on ${profile.name}: the machine stopped: ${why}. It had printed:\n${text.split('\n').slice(-12).join('\n')}`);
+    throw new RunError(`${path} on ${profile.name}: the machine stopped: ${why}. It had printed:\n${result.console.split('\n').slice(-12).join('\n')}`);
   }
-  const { peer } = machine.platform;
-  return {
-    measurements: workloads.map((w) => measurementOf(w, recorder, text)),
-    frequencyHz: machine.frequencyHz,
-    cycles: machine.cycles,
-    instructions: machine.instructions,
-    console: text,
-    peer: { received: peer?.sink.frames ?? 0, sent: peer?.source.frames ?? 0, echoed: peer?.echoed.frames ?? 0 },
-  };
+  report(workloads.length, result);
+  return result;
 }
 
 const NOTHING: CycleParts = { guest: 0, transitions: 0, hypervisor: 0, dom0BackEnd: 0, dom0DeviceModel: 0, dom0Other: 0, idle: 0, unknown: 0 };

@@ -53,6 +53,15 @@ export const WORKLOADS: readonly Workload[] = [
 /** Operations of a workload in this run. */
 export const operationsOf = (w: Workload, quick: boolean): number => (quick ? w.operations.quick : w.operations.normal);
 
+const SECTOR = 512;
+
+/** Sectors of the disk that a list of workloads reaches: one more than the highest. */
+export const sectorsNeeded = (list: readonly Workload[], quick: boolean): number =>
+  Math.max(0, ...list.filter((w) => w.kind === 'disk-read' || w.kind === 'disk-write').map((w) => {
+    const { start = 0, span = 0, size = 0 } = w.parameters;
+    return start + (span > 0 ? span : (operationsOf(w, quick) * size) / SECTOR);
+  }));
+
 /** The guest's `w=` option for a list of workloads. */
 export function guestSpecification(list: readonly Workload[], quick: boolean): string {
   return list

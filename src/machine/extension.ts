@@ -12,10 +12,19 @@ export type ExtensionKind = 'vmx' | 'svm' | 'none';
 
 const VMX_BIT = 1 << 5, SVM_BIT = 1 << 2, SVM_LEAF = 0x8000_000a;
 
+/** What is wrong with a part of the file is wrong with the profile: the folder that reads the part only knows its own errors. */
+function wellFormed<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (e) {
+    throw new ProfileError((e as Error).message);
+  }
+}
+
 /** The `cpuid` part of a profile as a table. */
 export function profileCpuid(profile: Profile, cpus: number, virtualization: ExtensionKind): ProfileCpuid {
   if (typeof profile['cpuid'] !== 'object') throw new ProfileError(`profile ${profile.name}: "cpuid" is missing`);
-  return new ProfileCpuid(profile.name, profile['cpuid'] as CpuidProfile, { cpus, virtualization });
+  return wellFormed(() => new ProfileCpuid(profile.name, profile['cpuid'] as CpuidProfile, { cpus, virtualization }));
 }
 
 /** The extension that the profile's CPUID names. */
@@ -27,7 +36,12 @@ export function extensionOf(profile: Profile): ExtensionKind {
 /** The features of the profile's VT-x; without a `vmx` part everything that is implemented. */
 function vmxOptions(profile: Profile): VmxOptions {
   const part = profile['vmx'];
-  return part === undefined ? ALL_FEATURES : parseVmxOptions(part, profile.name);
+  return part === undefined ? ALL_FEATURES : wellFormed(() => parseVmxOptions(part, profile.name));
+}
+
+/** Reads the profile's options of an extension. Throws ProfileError when they are not well formed. */
+export function extensionOptions(kind: ExtensionKind, profile: Profile): void {
+  if (kind === 'vmx') vmxOptions(profile);
 }
 
 /** Makes the extension of one vCPU. */

@@ -27,8 +27,12 @@ export class ResultFolder {
 
   private replace(name: string, data: string | Uint8Array): void {
     const temporary = join(this.path, `${name}.tmp`);
-    writeFileSync(temporary, data);
-    renameSync(temporary, join(this.path, name));
+    try {
+      writeFileSync(temporary, data);
+      renameSync(temporary, join(this.path, name));
+    } catch (e) {
+      throw new UserError(`cannot write ${join(this.path, name)}: ${reasonOf(e)}`);
+    }
   }
 
   /** results.csv and exits.csv. */

@@ -48,6 +48,7 @@ export class Elf {
   ) {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.need(0, 52, 'ELF header');
+    if (!isElf(bytes)) throw new ImageError(`${file}: not an ELF file`);
     this.is64 = bytes[4] === 2;
     if (this.is64) this.need(0, 64, 'ELF header');
     const machine = this.view.getUint16(18, true);
