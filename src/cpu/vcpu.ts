@@ -410,7 +410,6 @@ export class Vcpu implements Cpu, EmittedCodeHost {
     bytes.set(m.u8.subarray(at, at + 15 - here), here);
     const record = engine.cache.allocate(first, 2);
     if (!engine.decoder.single(bytes, record, off, mode)) return this.fetchFault();
-    // A second page decoded for another code size would be given up here; then this one instruction is not remembered.
     engine.cache.page(second, mode, at, hi * 0x1_0000_0000 + lo);
     engine.cache.cover(second, 0, off + m.u8[record + R.len]! - 4096);
     engine.cache.share(second, record, 2);

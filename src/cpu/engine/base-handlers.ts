@@ -68,8 +68,13 @@ function dispatch(fetchAt: FetchAt): FunctionEmitter {
   leave(f).end();
   f.get(entry).mem('i32.load', 20).i32(2).op('i32.shl').mem('i32.load', CODE_PAGE_TABLE).tee(page).op('i32.eqz').if();
   leave(f).end();
-  f.get(page).mem('i32.load', P.mode).i32(0).mem('i32.load', S.mode).op('i32.ne').if();
-  leave(f).end();
+  // The page's structure for this code size; there are three sizes, so the third of the chain needs no look.
+  for (let i = 0; i < 2; i++) {
+    f.get(page).mem('i32.load', P.mode).i32(0).mem('i32.load', S.mode).op('i32.ne').if();
+    f.get(page).mem('i32.load', P.next).tee(page).op('i32.eqz').if();
+    leave(f).end();
+  }
+  f.end().end();
   f.get(page).get(linear).op('i32.wrap_i64').i32(4095).op('i32.and').i32(2).op('i32.shl').op('i32.add').mem('i32.load', PAGE_HEADER).tee(record).op('i32.eqz').if();
   leave(f).end();
   if (fetchAt !== undefined) arriveOn(f, page);

@@ -1,7 +1,7 @@
 /**
- * Decoded code: one structure per physical page and the records of its instructions, in the linear memory.
+ * Decoded code: one structure per physical page and code size, and the records of its instructions, in the linear memory.
  *
- *     CODE_PAGE_TABLE   u32 per host-physical page below 4 GiB: its page structure, 0 = none      (4 MiB)
+ *     CODE_PAGE_TABLE   u32 per host-physical page below 4 GiB: its first page structure, 0 = none (4 MiB)
  *     behind it         page structures and records, allocated upwards; all given up at once when full
  *
  * Invariants: a page in the table is write-protected in every software TLB, so that every store to it, by a vCPU or a device,
@@ -20,8 +20,8 @@ export const STEP_RECORD = ARENA;
 const FIRST_FREE = ARENA + 4 * RECORD_BYTES;
 const ARENA_END = RECORD_BASE + RECORD_SIZE;
 
+/** What the structures of a physical page have in common: a store drops them all. */
 interface CodePage {
-  readonly address: number;
   /** First record and number of each decoded run. */
   readonly runs: [number, number][];
   /** One bit per byte that a decoded instruction covers. */
@@ -54,14 +54,11 @@ export class CodeCache {
     this.stats.resets++;
   }
 
-  /** The structure of a page decoded for `mode`, made when there is none. @param bytes linear-memory address of the page @param linear low bits (as a number) of its linear address */
+  /** The structure of a page for `mode`, made when there is none. @param bytes linear-memory address of the page @param linear low bits (as a number) of its linear address */
   page(hpaPage: number, mode: number, bytes: number, linear: number): number {
     const { u32 } = this.m;
-    const known = this.pages.get(hpaPage);
-    if (known !== undefined) {
-      if (u32[(known.address + P.mode) >>> 2] === mode) return known.address;
-      this.drop(hpaPage);
-    }
+    const slot = (CODE_PAGE_TABLE >>> 2) + hpaPage, first = u32[slot]!;
+    for (let at = first; at !== 0; at = u32[(at + P.next) >>> 2]!) if (u32[(at + P.mode) >>> 2] === mode) return at;
     const address = this.next;
     this.next += PAGE_STRUCT_BYTES;
     this.m.u8.fill(0, address, this.next);
@@ -69,9 +66,12 @@ export class CodeCache {
     u32[(address + P.hpaPage) >>> 2] = hpaPage;
     u32[(address + P.bytes) >>> 2] = bytes;
     u32[(address + P.account) >>> 2] = this.classify(hpaPage, linear);
-    u32[(CODE_PAGE_TABLE >>> 2) + hpaPage] = address;
-    this.pages.set(hpaPage, { address, runs: [], covered: new Uint32Array(128) });
-    this.protect(hpaPage);
+    u32[(address + P.next) >>> 2] = first;
+    u32[slot] = address;
+    if (first === 0) {
+      this.pages.set(hpaPage, { runs: [], covered: new Uint32Array(128) });
+      this.protect(hpaPage);
+    }
     this.stats.pages++;
     return address;
   }

@@ -2,7 +2,7 @@
  * Decoded-instruction records: 64 bytes each in the linear memory, one after another as the instructions follow each other.
  *
  * A handler finds in its record what varies between two instructions of one form: registers (as addresses of state fields),
- * address parts, immediate, branch target. Records are kept per physical code page (code-pages.ts); nothing in them depends
+ * address parts, immediate, branch target. Records are kept per physical code page (code-cache.ts); nothing in them depends
  * on the linear address: RIP is `S.codeBase` + `off`.
  */
 
@@ -35,12 +35,13 @@ export const RF_REP = 1, RF_REPNE = 2, RF_LOCK = 4, RF_SAME_PAGE = 8;
 /** Hints of the timing core about the instruction, in bits 4-6 of the flags. */
 export const RF_HINT_SHIFT = 4;
 
-/** A code page: 16 bytes of header, then for each byte offset the record that starts there (0 = none). */
-export const PAGE_HEADER = 16;
+/** A code page decoded for one code size: 32 bytes of header, then for each byte offset the record that starts there (0 = none). */
+export const PAGE_HEADER = 32;
 export const P = {
   mode: 0, // u32: S.mode that the records are decoded for
   hpaPage: 4, // u32
   account: 8, // u32: AttributionPort
   bytes: 12, // u32: linear-memory address of the page's bytes
+  next: 16, // u32: the structure of the same page for another code size (at most three), 0 = none
 } as const;
 export const PAGE_STRUCT_BYTES = PAGE_HEADER + 4 * 4096;
