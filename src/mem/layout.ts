@@ -4,8 +4,8 @@
  *     0x0000_0000  constants: a zero slot, masks          (64 KiB)
  *     0x0001_0000  the running vCPU's state               (64 KiB, see cpu/state.ts)
  *     0x0002_0000  free for the timing core               (TIMING_BASE, 4 MiB - 128 KiB)
- *     0x0040_0000  software TLBs                          (TLB_POOL_BASE, 4 MiB)
- *     0x0080_0000  code pages and instruction records     (RECORD_BASE, 120 MiB)
+ *     0x0040_0000  software TLBs                          (TLB_POOL_BASE, 16 MiB)
+ *     0x0140_0000  code pages and instruction records     (RECORD_BASE, 108 MiB)
  *     0x0800_0000  firmware and device memory (ROM, VRAM) (ROM_BASE, 128 MiB)
  *     0x1000_0000  guest RAM, page-aligned                (RAM_BASE, up to 3 GiB)
  *
@@ -18,9 +18,9 @@ export const STATE_SIZE = 0x0001_0000;
 export const TIMING_BASE = 0x0002_0000;
 export const TIMING_SIZE = 0x003e_0000;
 export const TLB_POOL_BASE = 0x0040_0000;
-export const TLB_POOL_SIZE = 0x0040_0000;
-export const RECORD_BASE = 0x0080_0000;
-export const RECORD_SIZE = 0x0780_0000;
+export const TLB_POOL_SIZE = 0x0100_0000;
+export const RECORD_BASE = 0x0140_0000;
+export const RECORD_SIZE = 0x06c0_0000;
 export const ROM_BASE = 0x0800_0000;
 export const ROM_SIZE = 0x0800_0000;
 export const RAM_BASE = 0x1000_0000;

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { LinearMemory } from '../mem/linear-memory.js';
 import { PhysicalMemory } from '../mem/physical.js';
-import { TLB_BYTES, TLB_ENTRY_BYTES, TlbPool, type Translation } from './tlb.js';
+import { TLB_BYTES, TLB_ENTRIES, TLB_ENTRY_BYTES, TlbPool, type Translation } from './tlb.js';
 
 const m = new LinearMemory(4 << 20);
 const phys = new PhysicalMemory(m);
@@ -11,7 +11,7 @@ const page = (hpa: number, more: Partial<Translation> = {}): Translation => ({ h
 
 /** What emitted code does: the linear-memory address for a linear address, or null for a miss. */
 function look(tlb: number, lin: bigint, tag: 'read' | 'write' | 'exec'): number | null {
-  const at = tlb + Number((lin >> 12n) & 1023n) * TLB_ENTRY_BYTES;
+  const at = tlb + Number((lin >> 12n) & BigInt(TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES;
   const offset = { read: 0, write: 8, exec: 24 }[tag];
   if (m.i64[(at + offset) >>> 3] !== BigInt.asIntN(64, lin & ~0xfffn)) return null;
   return (Number(lin & 0xffff_ffffn) + m.i32[(at + 16) >>> 2]!) >>> 0;

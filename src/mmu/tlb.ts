@@ -6,7 +6,7 @@
  * (`variant`: user or supervisor, WP, SMAP ...), so that a change of any of them only selects another TLB. The one least
  * recently selected is given up when none is free.
  *
- * A TLB is 1024 entries of 32 bytes, direct-mapped by (linear >> 12) & 1023:
+ * A TLB is 4096 entries of 32 bytes (16 MiB of pages), direct-mapped by (linear >> 12) & 4095:
  *
  *     +0   i64  tagRead    linear address of the page, or -1: may be read
  *     +8   i64  tagWrite   the same: may be written without a closer look
@@ -23,7 +23,7 @@ import type { LinearMemory } from '../mem/linear-memory.js';
 import type { PhysicalMemory } from '../mem/physical.js';
 import { TLB_POOL_BASE, TLB_POOL_SIZE } from '../mem/layout.js';
 
-export const TLB_ENTRIES = 1024;
+export const TLB_ENTRIES = 4096;
 export const TLB_ENTRY_BYTES = 32;
 export const TLB_BYTES = TLB_ENTRIES * TLB_ENTRY_BYTES;
 const SLOTS = TLB_POOL_SIZE / TLB_BYTES;
@@ -68,7 +68,6 @@ export class TlbPool {
   constructor(m: LinearMemory, private readonly phys: PhysicalMemory) {
     this.u32 = m.u32;
     this.i32 = m.i32;
-    m.u8.fill(0xff, TLB_POOL_BASE, TLB_POOL_BASE + SLOTS * TLB_BYTES);
   }
 
   /**
@@ -241,7 +240,11 @@ export class TlbPool {
   private take(): number {
     let oldest = 0;
     for (let s = 0; s < SLOTS; s++) {
-      if (this.vcpu[s] === FREE) return s;
+      if (this.vcpu[s] === FREE) {
+        // Memory is filled when a slot is used for the first time, so that the host commits only those.
+        this.u32.fill(0xffff_ffff, this.word(s, 0), this.word(s + 1, 0));
+        return s;
+      }
       if (this.stamp[s]! < this.stamp[oldest]!) oldest = s;
     }
     this.drop(oldest);

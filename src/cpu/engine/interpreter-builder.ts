@@ -5,6 +5,7 @@
  * the software TLB inline (mmu/tlb.ts has the entry's layout) and call `access` on a miss.
  */
 
+import { TLB_ENTRIES } from '../../mmu/tlb.js';
 import type { Operand, Val, Width } from '../builder.js';
 import type { InsnHelper } from '../insn.js';
 import { FS, GS, RSP, S, SCRATCH_DATA, SEG, SS, gprAddress, segAddress } from '../state.js';
@@ -145,7 +146,7 @@ export class InterpreterBuilder extends CodeBuilder {
     const entry = f.local(I32);
     const address = f.local(I32);
     f.i32(0).mem('i32.load', S.tlb);
-    this.get(linear).f.i64(12n).op('i64.shr_u').op('i32.wrap_i64').i32(1023).op('i32.and').i32(5).op('i32.shl').op('i32.add').set(entry);
+    this.get(linear).f.i64(12n).op('i64.shr_u').op('i32.wrap_i64').i32(TLB_ENTRIES - 1).op('i32.and').i32(5).op('i32.shl').op('i32.add').set(entry);
     this.get(linear);
     if (width > 8) f.i64(BigInt(width / 8 - 1)).op('i64.add');
     f.i64(-4096n).op('i64.and');
