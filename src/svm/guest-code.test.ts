@@ -3,7 +3,7 @@ import { Engine } from '../cpu/engine/engine.js';
 import '../cpu/isa/index.js';
 import type { PlatformPort } from '../cpu/ports.js';
 import { MsrTable } from '../cpu/registers.js';
-import { CR0_ET, CR0_PE, CR0_PG, CR4_PAE, CS, DS, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE, EFER_SVME, ES, IF, RAX, RBX, RSP, S, SS } from '../cpu/state.js';
+import { CR0_ET, CR0_PE, CR0_PG, CR4_PAE, CS, DS, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE, EFER_SVME, ES, GS, IF, RAX, RBX, RSP, S, SS } from '../cpu/state.js';
 import { setSegment } from '../cpu/system/segments.js';
 import { Vcpu } from '../cpu/vcpu.js';
 import { LinearMemory } from '../mem/linear-memory.js';
@@ -189,6 +189,43 @@ describe('guest code', () => {
     code(GUEST, 'c6 05 10 00 40 00 01'); // mov byte [0x400010], 1
     expect(exitCode(pf)).toBe(0x4e);
     expect([pf.v.u32(VMCB.EXITINFO1), pf.v.u32(VMCB.EXITINFO2), pf.v.u32(VMCB.RIP), pf.v.u32(VMCB.CR2)]).toEqual([2, 0x40_0010, GUEST, 0]);
+  });
+
+  it.each<[string, (w: World) => void, string, number]>([
+    ['MOV CR0 with a forbidden value: #GP, not the intercept', (w) => w.v.setU16(VMCB.INTERCEPT_CR_WRITE, 1), 'b8 10 00 00 80  0f 22 c0', 0x4d],
+    ['MOV CR0 with an allowed value: the intercept', (w) => w.v.setU16(VMCB.INTERCEPT_CR_WRITE, 1), 'b8 11 00 00 00  0f 22 c0', 0x10],
+    ['MOV CR4 with a reserved bit: #GP', (w) => w.v.setU16(VMCB.INTERCEPT_CR_WRITE, 1 << 4), 'b8 00 00 00 80  0f 22 e0', 0x4d],
+    ['XSETBV without OSXSAVE: the intercept, not #UD', (w) => intercept(w, 'XSETBV'), '0f 01 d1', 0x8d],
+    ['INSB to a null ES: the intercept, not #GP', (w) => {
+      intercept(w, 'IOIO');
+      phys.write(0x1_0000, Uint8Array.of(0xff));
+    }, '31 c0 8e c0 ba 01 00 00 00  6c', 0x7b],
+    ['INT n in virtual-8086 mode with IOPL 0: the intercept, not #GP', (w) => {
+      intercept(w, 'SWINT');
+      w.v.setU32(VMCB.RFLAGS, 0x2_0002);
+      w.v.setU8(VMCB.CPL, 3);
+      for (const segment of [VMCB.CS, VMCB.DS, VMCB.ES, VMCB.SS]) {
+        w.v.setU16(segment + VMCB_SEG.selector, GUEST >> 4);
+        w.v.setU16(segment + VMCB_SEG.attrib, 0xf3);
+        w.v.setU32(segment + VMCB_SEG.base, GUEST);
+        w.v.setU32(segment + VMCB_SEG.limit, 0xffff);
+      }
+      w.v.setU32(VMCB.RIP, 0);
+    }, 'cd 40', 0x75],
+  ])('order of checks: %s', (_what, prepare, text, exit) => {
+    const w = world();
+    w.v.setU32(VMCB.INTERCEPT_EXCEPTIONS, (1 << 13) | (1 << 6));
+    prepare(w);
+    code(GUEST, text);
+    expect(exitCode(w)).toBe(exit);
+  });
+
+  it('a null selector leaves the base of GS as it is', () => {
+    const w = world();
+    setSegment(w.vcpu.s, GS, 16, 0x1234_5000n, 0xffff_ffff, 0xc093); // VMRUN does not load GS
+    code(GUEST, '31 c0 8e e8  0f 01 d9'); // xor eax, eax; mov gs, eax; vmmcall
+    expect(exitCode(w)).toBe(0x81);
+    expect([w.vcpu.s.selector(GS), w.vcpu.s.segBase(GS)]).toEqual([0, 0x1234_5000n]);
   });
 
   it('an injected interrupt runs the guest\'s handler before its first instruction', () => {

@@ -14,7 +14,7 @@ import {
 } from '../state.js';
 import { AR_L, SYS, typeOf } from './descriptors.js';
 import { loadCr3, loadPdptes, usesPdptes } from './paging-registers.js';
-import { requireCpl0 } from './privilege.js';
+import { isAmd, requireCpl0 } from './privilege.js';
 
 const CR0_DEFINED = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG;
 
@@ -32,17 +32,21 @@ function checkPagingTransition(cpu: Cpu, value: number): void {
   }
 }
 
-/** Writes CR0 with all checks and effects. @param wide the full 64-bit value */
-export function writeCr0(cpu: Cpu, wide: bigint): void {
-  const s = cpu.s;
+/** The value that a write of CR0 would store; #GP(0) if it may not be written. @param wide the full 64-bit value */
+function checkedCr0(cpu: Cpu, wide: bigint): number {
   if (wide >> 32n) cpu.raise(GP, 0);
-  const old = s.cr0;
   let value = ((Number(wide) & CR0_DEFINED) | CR0_ET) >>> 0;
   if (cpu.inGuest) value = cpu.virt?.mergedCr?.(cpu, 0, value) ?? value;
   if ((value & CR0_PG && !(value & CR0_PE)) || (value & CR0_NW && !(value & CR0_CD))) cpu.raise(GP, 0);
   if (cpu.virt?.crValueAllowed?.(cpu, 0, value) === false) cpu.raise(GP, 0);
   checkPagingTransition(cpu, value);
+  return value;
+}
 
+/** Writes CR0 with all checks and effects. @param wide the full 64-bit value */
+export function writeCr0(cpu: Cpu, wide: bigint): void {
+  const s = cpu.s;
+  const old = s.cr0, value = checkedCr0(cpu, wide);
   const changed = (old ^ value) >>> 0;
   const toLong = (changed & value & CR0_PG) !== 0 && (s.efer & EFER_LME) !== 0;
   if (changed & (CR0_PG | CR0_CD | CR0_NW) && value & CR0_PG && !toLong && usesPdptes(cpu, value, s.cr4) && !loadPdptes(cpu, s.get64(S.cr3)))
@@ -55,18 +59,23 @@ export function writeCr0(cpu: Cpu, wide: bigint): void {
   cpu.modeChanged();
 }
 
-/** Writes CR4 with all checks and effects. */
-export function writeCr4(cpu: Cpu, wide: bigint): void {
+/** The value that a write of CR4 would store; #GP(0) if it may not be written. */
+function checkedCr4(cpu: Cpu, wide: bigint): number {
   const s = cpu.s;
   if (wide >> 32n) cpu.raise(GP, 0);
-  const old = s.cr4;
   let value = Number(wide);
   if (cpu.inGuest) value = cpu.virt?.mergedCr?.(cpu, 4, value) ?? value;
   if (value & ~cpu.cr4Allowed) cpu.raise(GP, 0);
   if (s.longMode && !(value & CR4_PAE)) cpu.raise(GP, 0);
-  const changed = old ^ value;
-  if (changed & value & CR4_PCIDE && (!s.longMode || (s.get64(S.cr3) & 0xfffn) !== 0n)) cpu.raise(GP, 0);
+  if ((s.cr4 ^ value) & value & CR4_PCIDE && (!s.longMode || (s.get64(S.cr3) & 0xfffn) !== 0n)) cpu.raise(GP, 0);
   if (cpu.virt?.crValueAllowed?.(cpu, 4, value) === false) cpu.raise(GP, 0);
+  return value;
+}
+
+/** Writes CR4 with all checks and effects. */
+export function writeCr4(cpu: Cpu, wide: bigint): void {
+  const s = cpu.s;
+  const value = checkedCr4(cpu, wide), changed = s.cr4 ^ value;
   if (changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP) && usesPdptes(cpu, s.cr0, value) && !loadPdptes(cpu, s.get64(S.cr3))) cpu.raise(GP, 0);
   s.set64(S.cr4, BigInt(value >>> 0));
   // The context scope drops global translations too: SDM 3A §4.10.4.1 "Operations that Invalidate TLBs and Paging-Structure Caches".
@@ -88,6 +97,14 @@ function writeCr8(cpu: Cpu, value: bigint): void {
 export function visibleCr(cpu: Cpu, cr: 0 | 4): number {
   const real = cr === 0 ? cpu.s.cr0 : cpu.s.cr4;
   return (cpu.inGuest ? (cpu.virt?.visibleCr?.(cpu, cr, real) ?? real) : real) >>> 0;
+}
+
+/** AMD checks the value before the intercept. APM 2 §15.9 "Instruction Intercepts". */
+function checkBeforeIntercept(cpu: Cpu, cr: number, value: bigint): void {
+  if (cr === 0) checkedCr0(cpu, value);
+  else if (cr === 4) checkedCr4(cpu, value);
+  else if (cr === 3 && cpu.s.longMode && value >> BigInt(cpu.physicalAddressBits)) cpu.raise(GP, 0);
+  else if (cr === 8 && value >> 4n) cpu.raise(GP, 0);
 }
 
 const isControlRegister = (n: number): boolean => n === 0 || n === 2 || n === 3 || n === 4 || n === 8;
@@ -113,6 +130,7 @@ export function movToCr(cpu: Cpu, insn: InsnView): HelperResult {
   if (!isControlRegister(cr)) cpu.raise(UD);
   requireCpl0(cpu);
   const value = s.mode64 ? s.gpr(reg) : BigInt(s.gpr32(reg));
+  if (cpu.inGuest && isAmd(cpu)) checkBeforeIntercept(cpu, cr, value);
   if (cpu.inGuest && cpu.virt?.crAccess(cpu, cr, 'write', reg, value)) return LEAVE;
   switch (cr) {
     case 0: writeCr0(cpu, value); break;

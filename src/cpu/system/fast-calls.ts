@@ -13,13 +13,13 @@ import { PROBE } from '../ports.js';
 import { CS, EFER_SCE, IF, RAX, RCX, RDI, RDX, RF, RSP, S, SS, VM } from '../state.js';
 import { arrive } from './code-segment.js';
 import { stepByFinalFlags } from './debug.js';
+import { isAmd } from './privilege.js';
 import { isCanonical, isRealMode, setSegment } from './segments.js';
 import { operandBytes } from './operand-size.js';
 
 const R11 = 11;
 const CODE64 = 0xa09b, CODE32 = 0xc09b, DATA = 0xc093;
 const DPL3 = 0x60;
-const isAmd = (cpu: Cpu): boolean => cpu.cpuid.vendor === 'AuthenticAMD';
 
 function flatSegments(cpu: Cpu, cs: number, codeAttr: number, ss: number, cpl: 0 | 3): void {
   const s = cpu.s;

@@ -13,7 +13,7 @@ import { type HelperResult, LEAVE, NEXT } from '../insn.js';
 import { DF, ES, RAX, RCX, RDI, RDX, RSI, S, TF, TR } from '../state.js';
 import { SYS, readSystem, typeOf } from './descriptors.js';
 import { noteIoAccess } from './debug.js';
-import { iopl } from './privilege.js';
+import { iopl, isAmd } from './privilege.js';
 import { isRealMode, isV86 } from './segments.js';
 import { operandBytes } from './operand-size.js';
 
@@ -94,11 +94,19 @@ interface StringIo {
   readonly segment: number;
 }
 
+/**
+ * Offers one INS or OUTS to the extension. Intel's exit reports the linear address and so comes after the checks of the segment, AMD's
+ * comes before them. @returns true after a VM exit
+ */
+const stringLeaves = (cpu: Cpu, io: StringIo, input: boolean, segment: number, linear: bigint): boolean =>
+  cpu.inGuest && cpu.virt !== null && cpu.virt.io(cpu, io.port, io.size, input, true, io.rep, false, io.width, segment, linear);
+
 /** One INS. @returns false after a VM exit */
 function inputOnce(cpu: Cpu, io: StringIo): boolean {
   const offset = index(cpu, RDI, io.width);
+  if (isAmd(cpu) && stringLeaves(cpu, io, true, ES, 0n)) return false;
   const linear = cpu.linearAddress(ES, offset, io.size, true);
-  if (cpu.inGuest && cpu.virt?.io(cpu, io.port, io.size, true, true, io.rep, false, io.width, ES, linear)) return false;
+  if (!isAmd(cpu) && stringLeaves(cpu, io, true, ES, linear)) return false;
   // The memory must be proved writable before the device is asked: a port read cannot be taken back.
   cpu.writeLinear(linear, io.size, cpu.readLinear(linear, io.size));
   beginAccess(cpu, io.port, io.size, 'port-read');
@@ -110,8 +118,9 @@ function inputOnce(cpu: Cpu, io: StringIo): boolean {
 /** One OUTS. @returns false after a VM exit */
 function outputOnce(cpu: Cpu, io: StringIo): boolean {
   const offset = index(cpu, RSI, io.width);
+  if (isAmd(cpu) && stringLeaves(cpu, io, false, io.segment, 0n)) return false;
   const linear = cpu.linearAddress(io.segment, offset, io.size, false);
-  if (cpu.inGuest && cpu.virt?.io(cpu, io.port, io.size, false, true, io.rep, false, io.width, io.segment, linear)) return false;
+  if (!isAmd(cpu) && stringLeaves(cpu, io, false, io.segment, linear)) return false;
   const v = Number(cpu.readLinear(linear, io.size));
   beginAccess(cpu, io.port, io.size, 'port-write');
   cpu.platform.ioWrite(io.port, io.size, v);

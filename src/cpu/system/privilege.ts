@@ -6,6 +6,12 @@ import type { InterceptInfo, InterceptOp } from '../ports.js';
 import { CR4_UMIP, IOPL, IOPL_SHIFT, S } from '../state.js';
 import { isFlatSelectorMode, isV86 } from './segments.js';
 
+/**
+ * The vendors' orders of checks differ: APM 2 §15.9 "Instruction Intercepts" against SDM 3C §25.1.1 "Relative Priority of Faults and
+ * VM Exits".
+ */
+export const isAmd = (cpu: Cpu): boolean => cpu.cpuid.vendor === 'AuthenticAMD';
+
 /** #GP(0) unless at privilege level 0 (virtual-8086 mode is level 3). */
 export function requireCpl0(cpu: Cpu): void {
   if (cpu.s.cpl !== 0) cpu.raise(GP, 0);

@@ -11,7 +11,7 @@ import { type HelperResult, LEAVE, NEXT } from '../insn.js';
 import { ACTIVITY, CR4_OSXSAVE, CR4_PCE, CR4_PCIDE, CR4_TSD, FS, RAX, RBX, RCX, RDX, S } from '../state.js';
 import { FEATURE, requireFeature } from './features.js';
 import { setAc } from './flags.js';
-import { intercepted, requireCpl0 } from './privilege.js';
+import { intercepted, isAmd, requireCpl0 } from './privilege.js';
 import { isCanonical } from './segments.js';
 
 /** The time-stamp counter as the running code sees it. */
@@ -174,9 +174,11 @@ export function xgetbv(cpu: Cpu, _insn: InsnView): HelperResult {
 const XCR0_X87 = 1n, XCR0_SSE = 2n;
 
 export function xsetbv(cpu: Cpu, _insn: InsnView): HelperResult {
+  // AMD's intercept comes before all exceptions, Intel's exit after #UD and the privilege check.
+  if (isAmd(cpu) && intercepted(cpu, 'XSETBV')) return LEAVE;
   if ((cpu.s.cr4 & CR4_OSXSAVE) === 0) cpu.raise(UD);
   requireCpl0(cpu);
-  if (intercepted(cpu, 'XSETBV')) return LEAVE;
+  if (!isAmd(cpu) && intercepted(cpu, 'XSETBV')) return LEAVE;
   const value = edxEax(cpu);
   if (cpu.s.gpr32(RCX) !== 0 || (value & XCR0_X87) === 0n || value & ~(XCR0_X87 | XCR0_SSE)) cpu.raise(GP, 0);
   cpu.s.set64(S.xcr0, value);

@@ -123,7 +123,11 @@ export function loadSegment(cpu: Cpu, index: number, selector: number): void {
   const s = cpu.s;
   if (isFlatSelectorMode(s)) loadRealSegment(s, index, selector);
   else if (index === SS) loadStackSegment(cpu, selector);
-  else if (isNull(selector)) setNullSegment(s, index, selector);
+  else if (isNull(selector)) {
+    // AMD's processors before Zen 2 keep base and limit, and 64-bit code sees the base of FS and GS. APM 2 §4.5.3 "Segment Registers in 64-Bit Mode".
+    if (cpu.cpuid.vendor === 'AuthenticAMD') setSegment(s, index, selector, s.segBase(index), s.segLimit(index), AR_UNUSABLE);
+    else setNullSegment(s, index, selector);
+  }
   else {
     const error = selector & 0xfffc;
     const d = readDescriptor(cpu, selector, GP);

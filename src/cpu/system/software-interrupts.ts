@@ -11,8 +11,9 @@ import { intercepted, requireV86Iopl } from './privilege.js';
 
 export function intN(cpu: Cpu, insn: InsnView): HelperResult {
   const vector = Number(insn.immediate(0) & 0xffn);
-  requireV86Iopl(cpu);
+  // AMD's intercept comes before the check of IOPL; Intel has none.
   if (intercepted(cpu, 'INTn', { a: vector })) return LEAVE;
+  requireV86Iopl(cpu);
   deliverEvent(cpu, vector, EVENT_TYPE.softwareInterrupt, false, 0, insn.length);
   return LEAVE;
 }
