@@ -3,7 +3,7 @@
  *
  * One table gives the addresses that emitted code uses (`S.rip`, `S.gpr`) and, through `CpuState`, what TypeScript reads
  * and writes. Only one vCPU's state is in the window at a time; switching vCPUs copies the window out and in, so emitted
- * code has constant addresses (ADR 0002).
+ * code has constant addresses (docs/adr/0001).
  *
  * Status flags live in two words, written by every arithmetic instruction and read by conditions:
  *   flagsRes  i64  the result, sign-extended: ZF = (res == 0), SF = sign(res) ^ aux.1, PF = even parity(res & 0xff) ^ aux.0
