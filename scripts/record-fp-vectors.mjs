@@ -125,16 +125,17 @@ const put128 = (b, at, v) => {
 };
 const xmmAt = (n) => IMAGE + 160 + 16 * n;
 
+/** Encodings of 64-bit mode that need no feature but these. */
 const byFeature = (...features) => Object.values(Code).filter((c) => {
   if (typeof c !== 'number' || CodeExt.opCode(c).encoding !== 0 || !CodeExt.opCode(c).mode64) return false;
   const i = new Instruction();
   i.code = c;
   const all = [...i.cpuidFeatures()];
-  return all.length === 1 && features.includes(all[0]);
+  return all.every((f) => features.includes(f));
 });
 
 const SKIP = /^(Prefetch|[SLM]fence|Ldmxcsr|Stmxcsr|Movnti|Maskmov|Rcp|Rsqrt|Emms|Fxsave|Fxrstor)/;
-const vectors = byFeature(F.SSE, F.SSE2, F.SSE3, F.MMX).filter((c) => !SKIP.test(Code[c]) && !/^Fist/.test(Code[c]));
+const vectors = byFeature(F.SSE, F.SSE2, F.SSE3, F.MMX).filter((c) => !SKIP.test(Code[c]));
 for (const code of vectors) {
   const name = Code[code], info = CodeExt.opCode(code);
   const mnemonic = name.split('_')[0];
@@ -185,7 +186,7 @@ function extended() {
   return last;
 }
 const X87_SKIP = /^(Wait|Fstp?cw|Fnstenv|Fstenv|Fldenv|Fnsave|Fsave|Frstor|F2xm1|Fyl2x|Fyl2xp1|Fptan|Fpatan|Fsincos|Fsin|Fcos|Fninit|Finit|Fclex|Fstsw|Fneni|Feni|Fndisi|Fdisi|Fnsetpm|Fsetpm|Frstpm|Fstdw|Fnstdw|Fstsg|Fnstsg)/;
-for (const code of byFeature(F.INTEL8087, F.FPU, F.FPU287, F.FPU387)) {
+for (const code of byFeature(F.FPU, F.FPU387, F.CMOV, F.SSE3).filter((c) => /^F/.test(Code[c]))) {
   const name = Code[code], info = CodeExt.opCode(code);
   if (X87_SKIP.test(name) || name === 'Fstpnce_sti') continue;
   const memory = /_m(16|32|64|80)/.test(name);

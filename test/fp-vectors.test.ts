@@ -71,7 +71,7 @@ function run(code: Uint8Array, before: Fields, after: Fields): string {
   return wrong.join('; ');
 }
 
-describe.each(['sse', 'mmx'])('%s vectors', (file) => {
+describe.each(['sse', 'mmx', 'x87'])('%s vectors', (file) => {
   it('hold', () => {
     const failures: string[] = [];
     let form = '', code = new Uint8Array();

@@ -28,3 +28,6 @@ import './sse-integer.js';
 import './sse-move.js';
 import './sse-shuffle.js';
 import './sse-state.js';
+import './x87-arithmetic.js';
+import './x87-control.js';
+import './x87-transfer.js';
