@@ -7,7 +7,7 @@ import type { Workload } from './workloads.js';
 
 export interface ChartConfig {
   readonly type: 'bar';
-  readonly data: { labels: string[]; datasets: { label: string; data: (number | null)[]; backgroundColor: string; stack?: string }[] };
+  readonly data: { labels: string[]; datasets: { label: string; data: (number | null)[]; backgroundColor: string; stack?: string; base?: number }[] };
   readonly options: object;
 }
 export interface NamedChart {
@@ -23,14 +23,14 @@ const EXTENSION_COLOURS = ['#3b7dd8', '#e8963a'];
 
 const axis = (text: string, more: object = {}): object => ({ title: { display: true, text }, ...more });
 const frame = (title: string, x: object, y: object): object => ({
-  responsive: false, animation: false,
+  responsive: false, animation: false, layout: { padding: 12 },
   plugins: { title: { display: true, text: title }, legend: { position: 'bottom' } },
   scales: { x, y },
 });
 
 /** Where an operation's cycles go: one stacked bar for each path and extension. */
 function partsChart(workload: Workload, cells: readonly Cell[]): NamedChart | undefined {
-  const mine = cells.filter((c) => c.measurement.workload === workload.name && c.measurement.status === 'ok' && c.measurement.operations > 0);
+  const mine = cells.filter((c) => c.measurement.workload === workload.name && c.measurement.status === 'ok' && c.dataError === '' && c.measurement.operations > 0);
   if (mine.length === 0) return undefined;
   const parts = (Object.keys(PART_NAMES) as (keyof CycleParts)[]).filter((p) => mine.some((c) => c.measurement.parts[p] > 0));
   return {
@@ -45,7 +45,7 @@ function partsChart(workload: Workload, cells: readonly Cell[]): NamedChart | un
           data: mine.map((c) => Math.round(c.measurement.parts[p] / c.measurement.operations)),
         })),
       },
-      options: frame(`${workload.title}: cycles per operation`, axis('path', { stacked: true }), axis('cycles per operation', { stacked: true })),
+      options: frame(`${workload.title}: cycles per operation`, axis('path and extension', { stacked: true }), axis('cycles per operation', { stacked: true })),
     },
   };
 }
@@ -67,7 +67,8 @@ function slowdownChart(path: string, workloads: readonly Workload[], cells: read
       type: 'bar',
       data: {
         labels: shown.map((w) => w.name),
-        datasets: extensions.map((e, i) => ({ label: e, backgroundColor: EXTENSION_COLOURS[i % 2]!, data: shown.map((w) => value(e, w)) })),
+        // Bars begin at the bare machine's 1: upwards is slower, downwards faster.
+        datasets: extensions.map((e, i) => ({ label: e, base: 1, backgroundColor: EXTENSION_COLOURS[i % 2]!, data: shown.map((w) => value(e, w)) })),
       },
       options: frame(`${path}: time per operation, bare machine = 1`, axis('workload'), axis('times the bare machine', { type: 'logarithmic' })),
     },

@@ -48,19 +48,23 @@ export function reportHtml(about: ReportFacts, workloads: readonly Workload[], c
 <title>${escapeHtml(about.title)}</title>
 <style>
 :root { color-scheme: light; --ink: #1d2733; --line: #d8dee6; --soft: #f4f6f9; }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: #fff; margin: 0 auto; padding: 1.5rem; max-width: 62rem; }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: #fff; margin: 0 auto; padding: 1.5rem; max-width: 84rem; }
 h1 { font-size: 1.6rem; margin: 0 0 .5rem; } h2 { font-size: 1.25rem; margin: 2rem 0 .5rem; border-bottom: 1px solid var(--line); } h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; } th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-thead th { background: var(--soft); font-weight: 600; } th[scope=row] { text-align: left; } td[colspan] { text-align: left; }
+thead th { background: var(--soft); font-weight: 600; } th[scope=row] { text-align: left; } td[colspan] { text-align: left; white-space: normal; }
 .scroll { overflow-x: auto; } dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; } dt { font-weight: 600; } dd { margin: 0; overflow-wrap: anywhere; }
-.chart { position: relative; height: 26rem; margin: 1rem 0; }
+thead th { white-space: normal; vertical-align: bottom; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 34rem), 1fr)); gap: 1rem 2rem; }
+.chart { position: relative; height: 24rem; min-width: 0; }
 </style>
 </head>
 <body>
 <h1>${escapeHtml(about.title)}</h1>
 <dl>${about.facts.map(([k, v]) => `<dt>${escapeHtml(k)}</dt><dd>${escapeHtml(v)}</dd>`).join('')}</dl>
 <h2>Charts</h2>
+<div class="charts">
 ${charts.map((c, i) => `<div class="chart"><canvas id="chart${i}" role="img" aria-label="${escapeHtml(c.title)}"></canvas></div>`).join('\n')}
+</div>
 ${extensions.map((e) => `<h2>${escapeHtml(e.extension)}: ${escapeHtml(e.profile)}, ${(e.frequencyHz / 1e9).toFixed(2)} GHz</h2>${workloads.map((w) => workloadTable(w, cells.filter((c) => c.extension === e.extension), cells)).join('')}`).join('\n')}
 <script>${chartLibrary()}</script>
 <script>
