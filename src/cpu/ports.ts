@@ -20,6 +20,8 @@ export interface PlatformPort {
   /** The task-priority register behind CR8 (bits 3:0 are the class). */
   readTpr(cpu: Cpu): number;
   writeTpr(cpu: Cpu, value: number): void;
+  /** The time-stamp counter was written: deadlines that are values of it move. Absent: there are none. */
+  tscChanged?(cpu: Cpu): void;
 }
 
 /** Where an instruction that could leave a guest stands: enough for both manuals' exit information. */

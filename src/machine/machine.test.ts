@@ -88,6 +88,19 @@ describe('machine', () => {
     expect(asked.filter((cycle) => cycle > 10 && cycle < 9000)).toEqual([5000]);
   });
 
+  it('a TSC deadline moves with a write of the TSC', () => {
+    const code = [0xb9, ...le32(0x10), 0xb8, ...le32(1_000_000), 0x31, 0xd2, 0x0f, 0x30, 0xeb, 0xfe]; // mov ecx, 0x10; mov eax, 1000000; xor edx, edx; wrmsr; jmp $
+    const machine = new Machine({ memoryBytes: 16 << 20, profile, boot: { kind: 'image', image: { name: 'test', bytes: multibootImage(code) } } });
+    const apic = machine.platform.lapics[0];
+    apic.mmioWrite(0xf0, 4, 0x1ff);
+    apic.mmioWrite(0x320, 4, (2 << 17) | 0x40); // LVT timer: TSC-deadline mode, vector 0x40
+    apic.tscDeadline = 1_005_000n;
+    machine.run({ cycle: 4000 });
+    expect(apic.pendingVector).toBe(-1);
+    machine.run({ cycle: 6000 });
+    expect(apic.pendingVector).toBe(0x40);
+  });
+
   it('INIT and SIPI start a second processor in real mode', () => {
     const store = (address: number, value: number): number[] => [0xc7, 0x05, ...le32(address), ...le32(value)]; // mov dword [address], value
     const { stop, machine } = run([

@@ -196,6 +196,9 @@ export class Platform implements PlatformPort {
   writeTpr(cpu: Cpu, value: number): void {
     this.lapics[cpu.id].taskPriority = (value & 15) << 4;
   }
+  tscChanged(cpu: Cpu): void {
+    this.lapics[cpu.id].tscChanged();
+  }
 }
 
 /** The disks by their place on the IDE function; those without a place take the first free ones. */

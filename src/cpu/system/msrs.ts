@@ -75,6 +75,7 @@ function writeTsc(cpu: Cpu, v: bigint): void {
   const offset = BigInt.asUintN(64, v - BigInt(Math.floor(cpu.now())));
   setSlot(s, SLOT.tscAdjust, getSlot(s, SLOT.tscAdjust) + offset - s.get64(S.tscOffset));
   s.set64(S.tscOffset, offset);
+  cpu.platform.tscChanged?.(cpu);
 }
 
 function defineLongMode(t: MsrTable): void {
@@ -106,6 +107,7 @@ function defineTime(t: MsrTable, o: CoreMsrOptions): void {
         const s = cpu.s;
         s.set64(S.tscOffset, BigInt.asUintN(64, s.get64(S.tscOffset) + v - getSlot(s, SLOT.tscAdjust)));
         setSlot(s, SLOT.tscAdjust, v);
+        cpu.platform.tscChanged?.(cpu);
         return true;
       },
     });
