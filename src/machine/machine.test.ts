@@ -101,6 +101,15 @@ describe('machine', () => {
     expect(apic.pendingVector).toBe(0x40);
   });
 
+  it("cycle mode counts the local APIC timer at the profile's rate", () => {
+    const machine = new Machine({ memoryBytes: 16 << 20, profile, mode: 'cycle', boot: { kind: 'image', image: { name: 'test', bytes: multibootImage([0xeb, 0xfe]) } } });
+    const apic = machine.platform.lapics[0], rate = (profile.platform as { apic_timer_hz: { value: number } }).apic_timer_hz.value;
+    apic.mmioWrite(0x3e0, 4, 0xb); // divide by 1
+    apic.mmioWrite(0x380, 4, 0xffff_ffff);
+    machine.run({ cycle: machine.frequencyHz / 1000 });
+    expect(Math.abs((0xffff_ffff - apic.mmioRead(0x390, 4)) / (rate / 1000) - 1)).toBeLessThan(0.06);
+  });
+
   it('INIT and SIPI start a second processor in real mode', () => {
     const store = (address: number, value: number): number[] => [0xc7, 0x05, ...le32(address), ...le32(value)]; // mov dword [address], value
     const { stop, machine } = run([
@@ -125,7 +134,7 @@ describe('machine', () => {
 
   it('the platform figures of a profile are needed, and named when missing', () => {
     const part = parseProfile({ name: 'half', frequency_hz: 1e9 }, 'half.json');
-    expect(() => run([0xf4], { profile: part })).toThrow('profile half: figure "platform.disk.latency_us" is missing');
+    expect(() => run([0xf4], { profile: part })).toThrow('profile half: figure "platform.apic_timer_hz" is missing');
   });
 
   it('firmware starts at the reset vector, and PAM lets it replace itself by RAM', () => {

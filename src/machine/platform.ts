@@ -43,10 +43,10 @@ import { firmwareFiles } from './firmware/firmware-files.js';
 import type { PlatformFigures } from './profile.js';
 
 /**
- * Undivided ticks a second of the local APIC timer: the front-side bus of the modelled parts, about 100 MHz. In functional mode it
- * is 1 GHz, as on other machines of that kind: software that polls the count down gets through ten times sooner.
+ * Undivided ticks a second of the local APIC timer in functional mode, whatever the profile says: 1 GHz, as on other machines of that
+ * kind, so that software that polls the count down gets through several times sooner.
  */
-const APIC_TIMER_HZ = { functional: 1e9, cycle: 1e8 } as const;
+const FUNCTIONAL_APIC_TIMER_HZ = 1e9;
 /** Bochs' console port, and the one that SeaBIOS writes its log to. */
 const DEBUG_CONSOLES = [0xe9, 0x402];
 const DEFAULT_START_TIME = Date.UTC(2020, 0, 1) / 1000;
@@ -91,7 +91,7 @@ export class Platform implements PlatformPort {
 
   constructor(config: MachineConfig, figures: PlatformFigures, host: PlatformHost) {
     const { clock } = host, { io } = this;
-    const cyclesPerTick = Math.max(1, Math.round(clock.frequencyHz / APIC_TIMER_HZ[config.mode ?? 'functional']));
+    const cyclesPerTick = Math.max(1, Math.round(clock.frequencyHz / (config.mode === 'cycle' ? figures.apicTimerHz : FUNCTIONAL_APIC_TIMER_HZ)));
     this.lapics = host.processors.map((p, id) => new LocalApic(id, id === 0, clock, this.apicBus, p, cyclesPerTick, host.x2apic));
     this.pic = new Pic({ set: (a) => this.lapics[0].setExtInt(a) });
     io.claimMmio(IOAPIC_BASE, 0x1000, this.ioApic);

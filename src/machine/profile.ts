@@ -34,16 +34,19 @@ export function figure(profile: Profile, path: string): number {
 /** What devices take from the profile. Rates in bytes or bits a second, latencies in seconds. */
 export interface PlatformFigures {
   readonly frequencyHz: number;
+  /** Undivided ticks a second of the local APIC timer. */
+  readonly apicTimerHz: number;
   readonly diskLatency: number;
   readonly diskBytesPerSecond: number;
   readonly wireLatency: number;
   readonly wireBitsPerSecond: number;
 }
 
-/** Reads `frequency_hz` and `platform.{disk,wire}.*` (microseconds, MiB/s, Mbit/s). */
+/** Reads `frequency_hz`, `platform.apic_timer_hz` and `platform.{disk,wire}.*` (microseconds, MiB/s, Mbit/s). */
 export function platformFigures(profile: Profile): PlatformFigures {
   return {
     frequencyHz: figure(profile, 'frequency_hz'),
+    apicTimerHz: figure(profile, 'platform.apic_timer_hz'),
     diskLatency: figure(profile, 'platform.disk.latency_us') / 1e6,
     diskBytesPerSecond: figure(profile, 'platform.disk.rate_mib_s') * 1048576,
     wireLatency: figure(profile, 'platform.wire.latency_us') / 1e6,
