@@ -144,7 +144,7 @@ export const compareCommand: CommandModule<object, CompareOptions> = {
       .option('workload', { type: 'string', default: WORKLOADS.map((w) => w.name).join(','), defaultDescription: 'all', describe: 'workloads, comma-separated' })
       .option('profile', { type: 'string', describe: `processor profile instead of the extension's own: ${profileNames().join(', ')}, or a .json file` })
       .option('disk', { type: 'string', describe: 'disk image to read (never written); default: generated from the seed' })
-      .option('seed', { type: 'number', default: 1, describe: 'seed of everything that is random in the model' })
+      .option('seed', { type: 'number', default: 1, describe: 'seed of the generated disk; nothing else is random' })
       .option('out', { type: 'string', default: 'results', requiresArg: true, describe: 'folder for the results' })
       .option('quick', { type: 'boolean', default: false, describe: 'fewer operations' })
       .option('json', { type: 'boolean', default: false, describe: 'print the rows as JSON instead of the table' })

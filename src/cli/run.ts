@@ -136,7 +136,7 @@ export async function run(o: RunOptions): Promise<number> {
   const onTerminal = o.serial === 'stdio';
   const serial = new SerialOutput(onTerminal ? 1 : o.serial === 'null' ? undefined : openOutput(o.serial));
   const machine = new Machine({
-    memoryBytes, profile, boot, cpus: o.cpus, mode: o.mode, engine: o.engine, seed: o.seed, serial: serial.sink,
+    memoryBytes, profile, boot, cpus: o.cpus, mode: o.mode, engine: o.engine, serial: serial.sink,
     disks: disks.map((backend) => ({ backend })), ...(o.nic === 'none' ? {} : { nic: { model: o.nic } }),
   });
   const endTrace = traceFile === undefined ? undefined : traceTo(traceFile, machine.probe);
@@ -187,7 +187,7 @@ function options(y: Argv): Argv<RunOptions> {
       trace: { type: 'string', describe: 'write every event to this file, one JSON object a line' },
       'limit-instructions': { type: 'number', describe: 'stop after so many instructions' },
       'limit-seconds': { type: 'number', describe: 'stop after so many seconds of real time' },
-      seed: { type: 'number', default: 1, describe: 'seed of generated disk contents' },
+      seed: { type: 'number', default: 1, describe: 'seed of the contents of disks seeded:SIZE; nothing else is random' },
     })
     .check((args) => refuseRepeated(args, ['disk']))
     .example('$0 run kernel.elf --append "console=com1"', 'start a Multiboot kernel, its serial port on this terminal')

@@ -215,7 +215,6 @@ export function runPath(request: RunRequest): PathResult {
     disks: [{ backend: request.disk ?? new SeededDisk(DISK_SECTORS, seed) }],
     nic: { model: 'e1000', ...(request.tap === undefined ? {} : { tap: request.tap }) },
     serial: (byte) => out.push(byte),
-    seed,
     classifyCode: owners.classify,
   });
   const { peer } = machine.platform;

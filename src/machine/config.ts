@@ -2,7 +2,8 @@
  * What a machine is built from, and how a run of it ends: the interface that experiments/, debug/ and cli/ program against.
  *
  * A configuration is plain data plus byte sources and sinks: files are opened by the caller, so that the core also runs where
- * there are none. The same configuration and seed give the same run, cycle for cycle.
+ * there are none. The same configuration gives the same run, cycle for cycle: nothing in the machine is random (a SeededDisk makes its
+ * contents from its own seed).
  */
 
 import type { ByteSink, DiskBackend, FrameTap } from '../devices/ports.js';
@@ -66,8 +67,6 @@ export interface MachineConfig {
   readonly serial?: ByteSink;
   /** Receives bytes written to the debug consoles, ports 0xe9 and 0x402. Default: dropped. */
   readonly debugConsole?: ByteSink;
-  /** Seeds everything that is random in the model (generated disk contents, RDRAND). Default 1. */
-  readonly seed?: number;
   /** The real-time clock at power-on, seconds since 1970-01-01 UTC. Default 2020-01-01 00:00:00. */
   readonly startTime?: number;
   /** Says whose a code page is, for the attribution of cycles (`Machine.attribution`). Default: cycles are not attributed. */

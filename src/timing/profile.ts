@@ -74,6 +74,7 @@ const FIGURES = {
   'device.mmio_read': ['ns', 0, 100000],
   'device.mmio_write': ['ns', 0, 100000],
   'device.local_apic': ['cycles', 0, 10000],
+  'platform.apic_timer_hz': ['Hz', 1e6, 1e10],
   'platform.disk.latency_us': ['us', 0, 1e6],
   'platform.disk.rate_mib_s': ['MiB/s', 0.01, 1e6],
   'platform.wire.latency_us': ['us', 0, 1e6],
