@@ -44,6 +44,14 @@ describe('xenolith run', () => {
     expect(JSON.parse(readFileSync(stats, 'utf8'))).toMatchObject({ instructions: 7, cycles: 7, exits: {}, stop: { kind: 'debug-exit', value: 5 } });
   });
 
+  it('in cycle mode the statistics hold what the timing core counted', async () => {
+    const stats = join(folder, 'cycle.json');
+    await runImage(HI_AND_EXIT_5, { stats, mode: 'cycle' });
+    const { timing } = JSON.parse(readFileSync(stats, 'utf8')) as { timing: Record<string, number> };
+    expect(Object.keys(timing)).toEqual(expect.arrayContaining(['l1d_misses', 'l1i_misses', 'l2_misses', 'dtlb_misses', 'walks', 'walk_cycles', 'mispredicts']));
+    expect(timing.l1i_misses).toBeGreaterThan(0);
+  });
+
   it('ends with 124 at a limit of instructions, exactly there', async () => {
     const stats = join(folder, 'stats.json'), { status } = await runImage(FOREVER, { limitInstructions: 12_345, stats });
     expect([status, JSON.parse(readFileSync(stats, 'utf8')).instructions]).toEqual([124, 12_345]);

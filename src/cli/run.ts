@@ -100,10 +100,15 @@ export function outcome(stop: StopReason, name: string): { status: number; messa
   }
 }
 
+/** `l1dMisses` as `l1d_misses`: the statistics' keys. */
+const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
+
 function writeStatistics(file: string, machine: Machine, stop: StopReason, seconds: number): void {
-  const { instructions, cycles } = machine;
+  const { instructions, cycles } = machine, counts = machine.timingCounts();
   const statistics = {
-    instructions, cycles, wall_seconds: seconds, mips: seconds > 0 ? instructions / seconds / 1e6 : 0, exits: Object.fromEntries(machine.exitCounts()), stop,
+    instructions, cycles, wall_seconds: seconds, mips: seconds > 0 ? instructions / seconds / 1e6 : 0, exits: Object.fromEntries(machine.exitCounts()),
+    ...(counts === undefined ? {} : { timing: Object.fromEntries(Object.entries(counts).map(([name, n]) => [snakeCase(name), n])) }),
+    stop,
   };
   try {
     writeFileSync(file, `${JSON.stringify(statistics, null, 2)}\n`);

@@ -194,6 +194,14 @@ export class Machine {
     for (const p of this.processors) for (const [reason, n] of p.extension?.exitCounts() ?? []) out.set(reason, (out.get(reason) ?? 0) + n);
     return out;
   }
+  /** Events of the timing core since power-on by name (timing/layout.ts: COUNTERS), of all vCPUs; undefined in functional mode. */
+  timingCounts(): Readonly<Record<string, number>> | undefined {
+    if (this.timing === undefined) return undefined;
+    const out: Record<string, number> = {};
+    for (const { vcpu } of this.processors)
+      for (const [name, n] of Object.entries(this.timing.core.counters(vcpu.id))) out[name] = (out[name] ?? 0) + n;
+    return out;
+  }
   /** Bytes for COM1's receiver. */
   serialInput(bytes: Uint8Array): void {
     this.platform.uart.input(bytes);
