@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compare, type CompareOptions } from '../src/cli/compare.js';
 import { UserError } from '../src/cli/errors.js';
 import { ProfileError } from '../src/machine/profile.js';
+import { multibootImage } from './support/multiboot-image.js';
 
 const ROOT = join(import.meta.dirname, '..'), BIN = join(ROOT, 'bin/xenolith.js'), GUEST = join(ROOT, 'build/guests/workload-native.elf');
 const PROFILE = readFileSync(join(ROOT, 'profiles/barcelona-2007.json'), 'utf8');
@@ -113,6 +114,24 @@ describe('interruption', () => {
     expect(rows().length).toBeLessThan(6);
     for (const row of rows()) expect(row).toMatch(/^svm,barcelona-2007,(native|hvm),[a-z-]+,ok,/);
     for (const file of ['report.html', 'manifest.json']) expect(existsSync(path(`interrupted/${file}`))).toBe(true);
+  });
+
+  it('a reader that goes away ends run: status 130, statistics written', async () => {
+    // mov dx, 0x3f8; again: mov al, 'A'; out dx, al; mov al, 10; out dx, al; jmp again
+    writeFileSync(path('chatter.elf'), multibootImage([0x66, 0xba, 0xf8, 0x03, 0xb0, 0x41, 0xee, 0xb0, 0x0a, 0xee, 0xeb, 0xf8]));
+    const { child, ended } = start(['run', 'chatter.elf', '--stats', 'chatter.json']);
+    child.stdout!.once('data', () => child.stdout!.destroy());
+    const { status, stderr } = await ended;
+    expect([status, stderr]).toEqual([130, 'xenolith: chatter.elf: interrupted\n']);
+    expect(JSON.parse(readFileSync(path('chatter.json'), 'utf8'))).toMatchObject({ stop: { kind: 'interrupted' } });
+  });
+
+  it('Ctrl-C ends run: status 130, statistics written', async () => {
+    writeFileSync(path('forever.elf'), multibootImage([0x66, 0xba, 0xf8, 0x03, 0xb0, 0x0a, 0xee, 0xeb, 0xfe])); // a line end on COM1, then jmp $
+    const { child, ended } = start(['run', 'forever.elf', '--stats', 'forever.json']);
+    child.stdout!.once('data', () => child.kill('SIGINT'));
+    expect((await ended).status).toBe(130);
+    expect(JSON.parse(readFileSync(path('forever.json'), 'utf8'))).toMatchObject({ stop: { kind: 'interrupted' } });
   });
 
   it('a reader that goes away ends compare without a complaint', async () => {

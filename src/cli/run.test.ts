@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { multibootImage } from '../../test/support/multiboot-image.js';
 import { UserError } from './errors.js';
 import { openDisk, parseSize } from './files.js';
 import { outcome, parseModules, run, type RunOptions } from './run.js';
@@ -11,13 +12,9 @@ let folder = '';
 beforeAll(() => (folder = mkdtempSync(join(tmpdir(), 'xenolith-'))));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Writes a Multiboot image whose code follows the header at 1 MiB. */
 function image(name: string, code: readonly number[]): string {
-  const b = new Uint8Array(32 + code.length), v = new DataView(b.buffer), base = 0x10_0000;
-  [0x1bad_b002, 0x0001_0000, -(0x1bad_b002 + 0x0001_0000), base, base, 0, 0, base + 32].forEach((w, i) => v.setInt32(4 * i, w | 0, true));
-  b.set(code, 32);
   const path = join(folder, name);
-  writeFileSync(path, b);
+  writeFileSync(path, multibootImage(code));
   return path;
 }
 

@@ -13,7 +13,7 @@ export class SerialOutput {
   constructor(private readonly fd: number | undefined) {}
 
   readonly sink = (byte: number): void => {
-    if (this.fd === undefined) return;
+    if (this.fd === undefined || this.closed) return;
     this.pending.push(byte);
     if (byte === NEWLINE || this.pending.length >= LARGEST) this.flush();
   };
