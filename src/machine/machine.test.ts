@@ -110,6 +110,14 @@ describe('machine', () => {
     expect(Math.abs((0xffff_ffff - apic.mmioRead(0x390, 4)) / (rate / 1000) - 1)).toBeLessThan(0.06);
   });
 
+  it('an image that is started directly finds RAM size and number of processors in the configuration device', () => {
+    const select = (key: number): number[] => [0x66, 0xba, 0x10, 0x05, 0x66, 0xb8, key, 0, 0x66, 0xef, 0x42]; // mov dx, 0x510; mov ax, key; out dx, ax; inc edx
+    const ram = [...select(3), 0xec, 0xec, 0xec, 0xec, 0xe6, 0xe9]; // in al, dx (4 times); out 0xe9, al
+    const out: number[] = [];
+    const { stop } = run([...ram, ...select(5), 0xec, 0xe6, 0xf4], { cpus: 3, memoryBytes: 32 << 20, debugConsole: (b) => out.push(b) });
+    expect([stop, out]).toEqual([{ kind: 'debug-exit', value: 3 }, [2]]);
+  });
+
   it('INIT and SIPI start a second processor in real mode', () => {
     const store = (address: number, value: number): number[] => [0xc7, 0x05, ...le32(address), ...le32(value)]; // mov dword [address], value
     const { stop, machine } = run([

@@ -114,7 +114,8 @@ export class Platform implements PlatformPort {
     io.claimPorts(0xf4, 4, new DebugExit((v) => host.exit(v)), 4);
     const debugConsole = new DebugConsole(config.debugConsole ?? (() => {}));
     for (const port of DEBUG_CONSOLES) io.claimPorts(port, 1, debugConsole);
-    if (config.boot.kind === 'firmware') io.claimPorts(FW_CFG_PORT, 2, new FwCfg(config.memoryBytes, config.cpus ?? 1, firmwareFiles(config.memoryBytes)), 2);
+    // Images that are started directly ask here, too: kvm-unit-tests for the number of processors.
+    io.claimPorts(FW_CFG_PORT, 2, new FwCfg(config.memoryBytes, config.cpus ?? 1, firmwareFiles(config.memoryBytes)), 2);
 
     this.pci = new PciBus(() => host.reset());
     io.claimPorts(0xcf8, 8, this.pci, 4);
