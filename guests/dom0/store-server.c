@@ -1,11 +1,11 @@
 // xenstored: requests from the guests' rings, answered from the store.
 //
-// Answers and watch events wait in a queue of their own when the ring is full; a guest that does not read delays only itself.
-// docs/misc/xenstore.txt of Xen; messages in io/xs_wire.h.
+// The rings are store-ring.c's. docs/misc/xenstore.txt of Xen; messages in io/xs_wire.h.
 #include "dom0/services.h"
 
 #include "dom0/foreign.h"
 #include "dom0/heap.h"
+#include "dom0/store-connection.h"
 #include "dom0/store.h"
 #include "dom0/work.h"
 #include "lib/console.h"
@@ -17,89 +17,7 @@
 
 #pragma clang section text=".text.backend"
 
-enum { OUT_PAGES = 8, OUT_BYTES = OUT_PAGES * PAGE_SIZE, TRANSACTIONS_MAX = 4, CHANGES_MAX = 32, WATCHES_MAX = 64, PATH_MAX = XENSTORE_ABS_PATH_MAX };
-
-struct transaction {
-  uint32_t id; // 0: free
-  struct store_tree *tree;
-  char *changed[CHANGES_MAX]; // paths whose watches fire at the end
-  unsigned n_changed;
-};
-
-struct store_connection {
-  struct guest *guest;
-  struct xenstore_domain_interface *ring;
-  uint32_t port;
-  struct work work;
-  struct xsd_sockmsg header; // of the request that is being received
-  char body[XENSTORE_PAYLOAD_MAX + 1];
-  unsigned received;   // bytes of header and body
-  char *out;           // waiting to be sent
-  unsigned out_start, out_n;
-  struct transaction transactions[TRANSACTIONS_MAX];
-  uint32_t last_transaction;
-  unsigned n_watches;
-  struct store_watch *watches[WATCHES_MAX];
-};
-
-// ---- out
-
-static void
-flush(struct store_connection *c)
-{
-  struct xenstore_domain_interface *ring = c->ring;
-  XENSTORE_RING_IDX prod = ring->rsp_prod;
-  bool sent = false;
-
-  while(c->out_n && prod - *(volatile XENSTORE_RING_IDX *)&ring->rsp_cons < XENSTORE_RING_SIZE){
-    ring->rsp[MASK_XENSTORE_IDX(prod++)] = c->out[c->out_start];
-    c->out_start = (c->out_start + 1) % OUT_BYTES;
-    c->out_n--;
-    sent = true;
-  }
-  wmb();
-  ring->rsp_prod = prod;
-  if(sent)
-    event_notify(c->port);
-}
-
-static void
-put(struct store_connection *c, const void *data, size_t bytes)
-{
-  for(size_t i = 0; i < bytes; i++){
-    c->out[(c->out_start + c->out_n) % OUT_BYTES] = ((const char *)data)[i];
-    c->out_n++;
-  }
-}
-
-static void
-send(struct store_connection *c, uint32_t type, uint32_t request, uint32_t transaction, const void *data, size_t bytes)
-{
-  struct xsd_sockmsg header = { .type = type, .req_id = request, .tx_id = transaction, .len = (uint32_t)bytes };
-
-  if(c->out_n + sizeof header + bytes > OUT_BYTES){
-    printf("d%u: reads nothing from its store; a message is lost\n", c->guest->domid);
-    return;
-  }
-  put(c, &header, sizeof header);
-  put(c, data, bytes);
-}
-
-static void
-answer(struct store_connection *c, const void *data, size_t bytes)
-{
-  if(bytes > XENSTORE_PAYLOAD_MAX){
-    send(c, XS_ERROR, c->header.req_id, c->header.tx_id, "E2BIG", 6);
-    return;
-  }
-  send(c, c->header.type, c->header.req_id, c->header.tx_id, data, bytes);
-}
-
-static void
-fail(struct store_connection *c, const char *error)
-{
-  send(c, XS_ERROR, c->header.req_id, c->header.tx_id, error, strlen(error) + 1);
-}
+enum { PATH_MAX = XENSTORE_ABS_PATH_MAX };
 
 // ---- paths and transactions
 
@@ -119,7 +37,7 @@ absolute(struct store_connection *c, const char *path, char *to)
   size_t n = strlen(path);
 
   if(n == 0 || n >= XENSTORE_REL_PATH_MAX || has_double_slash(path) || (n > 1 && path[n - 1] == '/')){
-    fail(c, "EINVAL");
+    store_fail(c, "EINVAL");
     return NULL;
   }
   if(path[0] == '/')
@@ -146,7 +64,7 @@ tree_of(struct store_connection *c)
     return &store;
   struct transaction *t = find_transaction(c, c->header.tx_id);
   if(!t)
-    fail(c, "ENOENT");
+    store_fail(c, "ENOENT");
   return t ? t->tree : NULL;
 }
 
@@ -179,9 +97,9 @@ end_transaction(struct store_connection *c, struct transaction *t, bool commit)
   }
   t->n_changed = 0;
   if(commit && !replaced)
-    fail(c, "EAGAIN");
+    store_fail(c, "EAGAIN");
   else
-    answer(c, "OK", 3);
+    store_answer(c, "OK", 3);
 }
 
 // ---- requests
@@ -192,11 +110,11 @@ do_read(struct store_connection *c, struct store_tree *tree, const char *path)
   struct store_node *node = store_find(tree, path);
 
   if(!node)
-    fail(c, "ENOENT");
+    store_fail(c, "ENOENT");
   else if(!store_allowed(node, c->guest->domid, STORE_READ))
-    fail(c, "EACCES");
+    store_fail(c, "EACCES");
   else
-    answer(c, node->value, node->value_bytes);
+    store_answer(c, node->value, node->value_bytes);
 }
 
 static void
@@ -207,30 +125,30 @@ do_directory(struct store_connection *c, struct store_tree *tree, const char *pa
   size_t n = 0;
 
   if(!node || !store_allowed(node, c->guest->domid, STORE_READ)){
-    fail(c, node ? "EACCES" : "ENOENT");
+    store_fail(c, node ? "EACCES" : "ENOENT");
     return;
   }
   for(struct store_node *k = node->children; k; k = k->next){
     size_t length = strlen(k->name) + 1;
     if(n + length > sizeof list){
-      fail(c, "E2BIG");
+      store_fail(c, "E2BIG");
       return;
     }
     memcpy(list + n, k->name, length);
     n += length;
   }
-  answer(c, list, n);
+  store_answer(c, list, n);
 }
 
 static void
 do_write(struct store_connection *c, struct store_tree *tree, const char *path, const void *value, size_t bytes)
 {
   if(!store_path_allowed(tree, path, c->guest->domid, STORE_WRITE)){
-    fail(c, "EACCES");
+    store_fail(c, "EACCES");
     return;
   }
   store_set(tree, store_make(tree, path), value, bytes);
-  answer(c, "OK", 3);
+  store_answer(c, "OK", 3);
   changed(c, path);
 }
 
@@ -238,12 +156,12 @@ static void
 do_mkdir(struct store_connection *c, struct store_tree *tree, const char *path)
 {
   if(!store_path_allowed(tree, path, c->guest->domid, STORE_WRITE)){
-    fail(c, "EACCES");
+    store_fail(c, "EACCES");
     return;
   }
   bool there = store_find(tree, path);
   store_make(tree, path);
-  answer(c, "OK", 3);
+  store_answer(c, "OK", 3);
   if(!there)
     changed(c, path);
 }
@@ -252,11 +170,11 @@ static void
 do_rm(struct store_connection *c, struct store_tree *tree, const char *path)
 {
   if(!store_path_allowed(tree, path, c->guest->domid, STORE_WRITE)){
-    fail(c, "EACCES");
+    store_fail(c, "EACCES");
     return;
   }
   bool removed = store_remove(tree, path);
-  answer(c, "OK", 3);
+  store_answer(c, "OK", 3);
   if(removed)
     changed(c, path);
 }
@@ -269,12 +187,12 @@ do_get_perms(struct store_connection *c, struct store_tree *tree, const char *pa
   size_t n = 0;
 
   if(!node || !store_allowed(node, c->guest->domid, STORE_READ)){
-    fail(c, node ? "EACCES" : "ENOENT");
+    store_fail(c, node ? "EACCES" : "ENOENT");
     return;
   }
   for(unsigned i = 0; i < node->n_perms; i++)
     n += (size_t)snprintf(list + n, sizeof list - n, "%c%u", node->perms[i].access, node->perms[i].domid) + 1;
-  answer(c, list, n);
+  store_answer(c, list, n);
 }
 
 static void
@@ -285,26 +203,26 @@ do_set_perms(struct store_connection *c, struct store_tree *tree, const char *pa
   unsigned n = 0;
 
   if(!node || (c->guest->domid != 0 && node->perms[0].domid != c->guest->domid)){
-    fail(c, node ? "EACCES" : "ENOENT");
+    store_fail(c, node ? "EACCES" : "ENOENT");
     return;
   }
   for(const char *end = list + bytes; list < end; list += strlen(list) + 1){
     const char *stop;
     uint64_t domid = string_to_number(list + 1, &stop);
     if(n == STORE_PERMS_MAX || !strchr("nrwb", list[0]) || stop == list + 1 || *stop){
-      fail(c, n == STORE_PERMS_MAX ? "ENOSPC" : "EINVAL");
+      store_fail(c, n == STORE_PERMS_MAX ? "ENOSPC" : "EINVAL");
       return;
     }
     perms[n++] = (struct store_perm){ list[0], (uint16_t)domid };
   }
   if(!n || (c->guest->domid != 0 && perms[0].domid != c->guest->domid)){
-    fail(c, n ? "EPERM" : "EINVAL");
+    store_fail(c, n ? "EPERM" : "EINVAL");
     return;
   }
   memcpy(node->perms, perms, sizeof perms);
   node->n_perms = n;
   tree->generation++;
-  answer(c, "OK", 3);
+  store_answer(c, "OK", 3);
   changed(c, path);
 }
 
@@ -325,7 +243,7 @@ fire(struct store_watch *watch, const char *path)
     return;
   memcpy(event, path + skip, path_bytes);
   memcpy(event + path_bytes, token, token_bytes);
-  send(c, XS_WATCH_EVENT, 0, 0, event, path_bytes + token_bytes);
+  store_send(c, XS_WATCH_EVENT, 0, 0, event, path_bytes + token_bytes);
   work_queue(&c->work);
 }
 
@@ -356,11 +274,11 @@ do_watch(struct store_connection *c, const char *path, const char *token, bool r
   char marked[128];
 
   if(find_watch(c, path, token)){
-    fail(c, "EEXIST");
+    store_fail(c, "EEXIST");
     return;
   }
   if(c->n_watches == WATCHES_MAX || strlen(token) > sizeof marked - 2){
-    fail(c, "ENOSPC");
+    store_fail(c, "ENOSPC");
     return;
   }
   // The first letter of the kept token says how the guest named the path: absolute or relative.
@@ -368,7 +286,7 @@ do_watch(struct store_connection *c, const char *path, const char *token, bool r
   struct store_watch *w = heap_alloc(sizeof *w);
   *w = (struct store_watch){ .path = heap_string(path), .token = heap_string(marked), .fire = fire, .context = c };
   c->watches[c->n_watches++] = w;
-  answer(c, "OK", 3);
+  store_answer(c, "OK", 3);
   store_watch(w);
 }
 
@@ -378,11 +296,11 @@ do_unwatch(struct store_connection *c, const char *path, const char *token)
   struct store_watch **slot = find_watch(c, path, token);
 
   if(!slot){
-    fail(c, "ENOENT");
+    store_fail(c, "ENOENT");
     return;
   }
   forget_watch(c, slot);
-  answer(c, "OK", 3);
+  store_answer(c, "OK", 3);
 }
 
 static void
@@ -392,13 +310,13 @@ do_transaction_start(struct store_connection *c)
   char id[16];
 
   if(!t){
-    fail(c, "ENOSPC");
+    store_fail(c, "ENOSPC");
     return;
   }
   t->id = ++c->last_transaction;
   t->tree = store_copy();
   size_t n = (size_t)snprintf(id, sizeof id, "%u", t->id) + 1;
-  answer(c, id, n);
+  store_answer(c, id, n);
 }
 
 // Requests about a path, which every other kind of request begins with.
@@ -447,55 +365,24 @@ request(struct store_connection *c)
   case XS_TRANSACTION_END: {
     struct transaction *t = c->header.tx_id ? find_transaction(c, c->header.tx_id) : NULL;
     if(!t)
-      fail(c, "ENOENT");
+      store_fail(c, "ENOENT");
     else
       end_transaction(c, t, body[0] == 'T');
     break;
   }
   case XS_GET_DOMAIN_PATH: {
     size_t n = (size_t)snprintf(text, sizeof text, "/local/domain/%lu", string_to_number(body, NULL)) + 1;
-    answer(c, text, n);
+    store_answer(c, text, n);
     break;
   }
   case XS_RESET_WATCHES:
     while(c->n_watches)
       forget_watch(c, &c->watches[0]);
-    answer(c, "OK", 3);
+    store_answer(c, "OK", 3);
     break;
   default:
-    fail(c, "ENOSYS");
+    store_fail(c, "ENOSYS");
   }
-}
-
-// ---- in
-
-// Takes bytes from the ring until the request is whole. True when there is one.
-static bool
-receive(struct store_connection *c)
-{
-  struct xenstore_domain_interface *ring = c->ring;
-  XENSTORE_RING_IDX cons = ring->req_cons, prod = *(volatile XENSTORE_RING_IDX *)&ring->req_prod;
-  bool whole = false, took = cons != prod;
-
-  rmb();
-  if(prod - cons > XENSTORE_RING_SIZE){
-    printf("d%u: store ring is broken\n", c->guest->domid);
-    return false;
-  }
-  while(cons != prod && !whole){
-    char byte = ring->req[MASK_XENSTORE_IDX(cons++)];
-    if(c->received < sizeof c->header)
-      ((char *)&c->header)[c->received] = byte;
-    else if(c->received - sizeof c->header < XENSTORE_PAYLOAD_MAX)
-      c->body[c->received - sizeof c->header] = byte;
-    c->received++;
-    whole = c->received >= sizeof c->header && c->received == sizeof c->header + c->header.len;
-  }
-  mb();
-  ring->req_cons = cons;
-  if(took)
-    event_notify(c->port);
-  return whole;
 }
 
 static void
@@ -503,14 +390,14 @@ serve(void *context)
 {
   struct store_connection *c = context;
 
-  flush(c);
-  while(receive(c)){
+  store_flush(c);
+  while(store_receive(c)){
     c->received = 0;
     if(c->header.len > XENSTORE_PAYLOAD_MAX)
-      fail(c, "E2BIG");
+      store_fail(c, "E2BIG");
     else
       request(c);
-    flush(c);
+    store_flush(c);
   }
 }
 
@@ -532,7 +419,7 @@ store_connect(struct guest *guest)
   if(port < 0 || !c->ring)
     panic("d%u: no store", guest->domid);
   c->port = (uint32_t)port;
-  c->out = pages_alloc(OUT_PAGES);
+  c->out = pages_alloc(STORE_OUT_PAGES);
   c->work = (struct work){ .function = serve, .context = c };
   guest->store = c;
   // What every guest finds of itself. Its home is its own to read, a few places in it also to write.
