@@ -6,9 +6,10 @@
  */
 
 import type { Cpu } from '../cpu/cpu.js';
-import { DB, EVENT_TYPE } from '../cpu/events.js';
+import { EVENT_TYPE } from '../cpu/events.js';
 import { PROBE } from '../cpu/ports.js';
 import { S } from '../cpu/state.js';
+import { holdDebugException } from '../cpu/system/debug.js';
 import { injectEvent } from '../cpu/system/delivery.js';
 import { BLOCKING, ERROR, EVENT, EVENT_OTHER, PENDING_DEBUG, PIN, PROC, PROC2, REASON, eventType, eventVector } from './controls.js';
 import { type CheckGroup, CheckView, type EntryCheck, firstViolation } from './entry-checks.js';
@@ -154,13 +155,7 @@ function setPendingDebug(x: Vmx, cpu: Cpu, injecting: boolean, type: number): vo
   s.set32(S.pendingDebug, movSs ? Number(bits) : 0);
   if (movSs || bits === 0n) return;
   // Not held back by MOV SS: a #DB before the first instruction.
-  s.set32(S.pending, 1);
-  s.set32(S.pendingVector, DB);
-  s.set32(S.pendingType, EVENT_TYPE.hardware);
-  s.set32(S.pendingHasError, 0);
-  s.set32(S.pendingError, 0);
-  s.set32(S.pendingLength, 0);
-  s.set64(S.pendingAddress, bits);
+  holdDebugException(cpu, Number(bits));
 }
 
 function announce(x: Vmx, cpu: Cpu, msrs: number): void {

@@ -49,7 +49,7 @@ export function takeWaitingTrap(cpu: Cpu): boolean {
   const s = cpu.s, bits = s.get32(S.pendingDebug);
   if (bits === 0 || s.get32(S.interruptShadow) === MOV_SS_SHADOW) return false;
   s.set32(S.pendingDebug, 0);
-  record(cpu, bits);
+  holdDebugException(cpu, bits);
   return true;
 }
 
@@ -70,7 +70,7 @@ export function beginInstruction(cpu: Cpu): boolean {
   }
   const hits = matchCode(cpu);
   if (hits === 0) return false;
-  record(cpu, hits);
+  holdDebugException(cpu, hits);
   return true;
 }
 
@@ -122,7 +122,7 @@ export function afterInstruction(cpu: Cpu, stepped: boolean): boolean {
   const bits = s.get32(S.pendingDebug) | (stepped && s.get32(S.delivered) === 0 ? DR6_BS : 0);
   if (bits === 0) return false;
   s.set32(S.pendingDebug, 0);
-  record(cpu, bits);
+  holdDebugException(cpu, bits);
   return true;
 }
 
@@ -134,11 +134,12 @@ export function stepByFinalFlags(cpu: Cpu): void {
   const s = cpu.s;
   s.set32(S.delivered, 1);
   if ((s.get32(S.rflagsRest) & TF) === 0) return;
-  record(cpu, s.get32(S.pendingDebug) | DR6_BS);
+  holdDebugException(cpu, s.get32(S.pendingDebug) | DR6_BS);
   s.set32(S.pendingDebug, 0);
 }
 
-function record(cpu: Cpu, bits: number): void {
+/** Makes a #DB the pending event. @param bits what its handler is to find in DR6 */
+export function holdDebugException(cpu: Cpu, bits: number): void {
   const s = cpu.s;
   s.set32(S.pending, 1);
   s.set32(S.pendingVector, DB);
