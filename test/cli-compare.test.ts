@@ -99,6 +99,12 @@ describe('compare refuses', () => {
     writeFileSync(path('profile.json'), JSON.stringify(profile));
     await refuses({ profile: path('profile.json'), extension: 'svm' }, new RegExp(`profile barcelona-2007: .*"${figure.replaceAll('.', '\\.')}.*`));
   });
+  it('a profile whose VM entry is published as cheaper than its parts', async () => {
+    const profile = JSON.parse(PROFILE) as { transition: { entry: { value: number } } };
+    profile.transition.entry.value = 2;
+    writeFileSync(path('profile.json'), JSON.stringify(profile));
+    await refuses({ profile: path('profile.json'), extension: 'svm' }, /profile barcelona-2007: figure "transition\.entry" \(2\) is less than the parts of a minimal transition/);
+  });
 });
 
 describe('interruption', () => {

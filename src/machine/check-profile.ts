@@ -3,9 +3,9 @@
  * profile before it starts anything.
  */
 
-import { readTimingProfile, TimingProfileError } from '../timing/profile.js';
 import { type ExtensionKind, extensionOf, extensionOptions, profileCpuid } from './extension.js';
-import { platformFigures, type Profile, ProfileError } from './profile.js';
+import { platformFigures, type Profile } from './profile.js';
+import { checkTiming } from './timing.js';
 
 /**
  * Returns the virtualisation extension of a profile whose every part is there and well formed.
@@ -16,10 +16,6 @@ export function checkProfile(profile: Profile): ExtensionKind {
   const kind = extensionOf(profile);
   profileCpuid(profile, 1, kind);
   extensionOptions(kind, profile);
-  try {
-    readTimingProfile(profile);
-  } catch (e) {
-    throw e instanceof TimingProfileError ? new ProfileError(e.message) : e;
-  }
+  checkTiming(profile, kind);
   return kind;
 }

@@ -7,7 +7,7 @@ import type { PhysicalMemory } from '../mem/physical.js';
 import { MINIMAL_TRANSITIONS as svmMinimal } from '../svm/index.js';
 import { TimingCore } from '../timing/core.js';
 import { readTimingProfile, TimingProfileError } from '../timing/profile.js';
-import type { MinimalTransitions } from '../timing/transition.js';
+import { type MinimalTransitions, TransitionCost } from '../timing/transition.js';
 import { MINIMAL_TRANSITIONS as vmxMinimal } from '../vtx/index.js';
 import type { ExtensionKind } from './extension.js';
 import { type Profile, ProfileError } from './profile.js';
@@ -21,15 +21,24 @@ export interface Timing {
   attach(vcpu: Vcpu): void;
 }
 
-export function createTiming(memory: LinearMemory, phys: PhysicalMemory, profile: Profile, cpus: number, extension: ExtensionKind): Timing {
+/** What timing/ says of a profile, as the machine says it. */
+function profileErrors<T>(read: () => T): T {
   try {
-    const core = new TimingCore(memory, phys, readTimingProfile(profile), cpus, MINIMAL[extension]);
-    return {
-      core,
-      attach: (vcpu) => core.attach(vcpu.id, { mmu: vcpu.mmu, isUser: () => vcpu.s.get32(S.cpl) === 3 }),
-    };
+    return read();
   } catch (e) {
-    if (e instanceof TimingProfileError) throw new ProfileError(e.message);
-    throw e;
+    throw e instanceof TimingProfileError ? new ProfileError(e.message) : e;
   }
+}
+
+/** Is the timing part of the profile complete and consistent? Throws ProfileError. */
+export function checkTiming(profile: Profile, extension: ExtensionKind): void {
+  profileErrors(() => {
+    const timing = readTimingProfile(profile), minimal = MINIMAL[extension];
+    if (minimal !== null) new TransitionCost(timing, minimal);
+  });
+}
+
+export function createTiming(memory: LinearMemory, phys: PhysicalMemory, profile: Profile, cpus: number, extension: ExtensionKind): Timing {
+  const core = profileErrors(() => new TimingCore(memory, phys, readTimingProfile(profile), cpus, MINIMAL[extension]));
+  return { core, attach: (vcpu) => core.attach(vcpu.id, { mmu: vcpu.mmu, isUser: () => vcpu.s.get32(S.cpl) === 3 }) };
 }

@@ -8,7 +8,7 @@
  */
 
 import type { TransitionParts } from '../cpu/ports.js';
-import type { TimingProfile } from './profile.js';
+import { type TimingProfile, TimingProfileError } from './profile.js';
 
 export type TransitionKind = 'vm-entry' | 'vm-exit';
 
@@ -30,7 +30,7 @@ export class TransitionCost {
 
   private drain(name: string, published: number, minimal: TransitionParts): number {
     const rest = published - this.parts(minimal);
-    if (rest < 0) throw new RangeError(`profile ${this.p.name}: figure "${name}" (${published}) is less than the parts of a minimal transition (${published - rest})`);
+    if (rest < 0) throw new TimingProfileError(`profile ${this.p.name}: figure "${name}" (${published}) is less than the parts of a minimal transition (${published - rest})`);
     return rest;
   }
 
