@@ -11,7 +11,8 @@ import type { InsnHelper } from '../insn.js';
 import { FS, GS, RSP, S, SCRATCH_DATA, SEG, SS, gprAddress, segAddress } from '../state.js';
 import { FunctionEmitter } from '../../wasm/function.js';
 import { I32, I64 } from '../../wasm/opcodes.js';
-import { CodeBuilder, V } from './code-builder.js';
+import { V } from './arithmetic-builder.js';
+import { CodeBuilder } from './code-builder.js';
 import type { Form, OperandKind } from './forms.js';
 import { helperId } from './helpers.js';
 import {
