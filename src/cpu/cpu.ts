@@ -1,7 +1,7 @@
 /**
  * One virtual processor: what helpers, the mmu, the extensions and the machine hold.
  *
- * This interface is the meeting point of the folders; vcpu.ts implements it.
+ * This interface is the meeting point of the folders; cpu-facade.ts implements it.
  */
 
 import type { LinearMemory } from '../mem/linear-memory.js';
