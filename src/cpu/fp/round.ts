@@ -4,7 +4,7 @@
  * SDM 1 §4.8.4 "Rounding", §4.9.1.4 to §4.9.1.6 (overflow, underflow, inexact), §10.2.3.3 "Flush-To-Zero".
  */
 
-import { FINITE, bitLength, infinity, largest, packFinite, zero, type Format } from './format.js';
+import { bitLength, infinity, largest, packFinite, zero, type Format } from './format.js';
 
 /** Exception flags as MXCSR and the x87 status word place them. */
 export const IE = 1, DE = 2, ZE = 4, OE = 8, UE = 16, PE = 32;
@@ -110,4 +110,3 @@ function wrapped(f: Format, sign: boolean, m: bigint, e: number, direction: 1 | 
 
 /** Sign and kind of an exact zero aside, what `round` takes from an unpacked finite value. */
 export const exact = (u: { sign: boolean; m: bigint; e: number }): Exact => ({ sign: u.sign, m: u.m, e: u.e, sticky: false });
-export { FINITE };

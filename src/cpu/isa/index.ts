@@ -30,4 +30,5 @@ import './sse-shuffle.js';
 import './sse-state.js';
 import './x87-arithmetic.js';
 import './x87-control.js';
+import './x87-transcendental.js';
 import './x87-transfer.js';

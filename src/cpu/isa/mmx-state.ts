@@ -56,7 +56,6 @@ const writeDone: InsnHelper = (cpu, i) => {
   cpu.s.set64(S.st + 16 * i.register(0) + 8, 0xffffn);
   return NEXT;
 };
-// The same when the destination is the r/m operand's place, as in MOVQ mm/m64, mm.
 /** Ends an MMX instruction that wrote its first operand, or only read MMX registers. */
 export function finishMmx(s: Builder, wroteFirst: boolean): void {
   s.call(wroteFirst ? writeDone : readDone);
