@@ -157,9 +157,9 @@ insn('CVTPI2PS', {
   forms: allForms(M.Cvtpi2ps),
   body: sse((s, dst, src) => {
     if (!src.isMemory) requireMmx(s);
-    const v = viaHelper(s, widen(s, src.isMemory ? src.readAt(0, 64) : src.read()), pairOfSingles, 64);
-    dst.write(s.simd('i64x2.replace_lane', [dst.read(), v], 0));
+    const pair = widen(s, src.isMemory ? src.readAt(0, 64) : src.read());
     if (!src.isMemory) finishMmx(s, false);
+    dst.write(s.simd('i64x2.replace_lane', [dst.read(), viaHelper(s, pair, pairOfSingles, 64)], 0));
   }),
 });
 for (const [label, m, from, truncate] of [
