@@ -158,6 +158,9 @@ export class CpuFacade implements Cpu {
   writeLinear(linear: bigint, size: number, value: bigint, supervisor = false): void {
     this.memory.write(linear, size, value, !supervisor && this.user, supervisor);
   }
+  plainMemory(linear: bigint, size: number, write: boolean): number {
+    return this.memory.plain(linear, size, write, this.user);
+  }
   linearAddress(segment: number, offset: bigint, size: number, write: boolean): bigint {
     return checkedLinear(this, segment, offset, size, write);
   }

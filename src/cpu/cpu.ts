@@ -51,6 +51,8 @@ export interface Cpu {
   /** Through a segment: base, limit, rights and canonical checks (#GP or #SS), then as above. */
   readSegment(segment: number, offset: bigint, size: number): bigint;
   writeSegment(segment: number, offset: bigint, size: number, value: bigint): void;
+  /** The linear-memory address of bytes at a linear address when they are plain memory in one page and the access is known to be allowed; else 0, and nothing is known. */
+  plainMemory(linear: bigint, size: number, write: boolean): number;
   /** Segment checks only: the linear address. */
   linearAddress(segment: number, offset: bigint, size: number, write: boolean): bigint;
 

@@ -200,6 +200,10 @@ export class MemoryAccess {
     return i32[w + tag] === (lo & ~0xfff) && i32[w + tag + 1] === (hi | 0) ? (i32[w + 4]! + lo) >>> 0 : 0;
   }
 
+  /** The linear-memory address of `size` bytes that the software TLB knows as plain memory for the access, all in one page; else 0. */
+  plain(linear: bigint, size: number, write: boolean, user: boolean): number {
+    return this.probe(Number(linear >> 32n), Number(linear & 0xffff_ffffn), size, write ? 2 : 0, user, false);
+  }
   /** Reads 1, 2, 4 or 8 bytes; throws GUEST_EVENT on a fault. */
   read(linear: bigint, size: number, user: boolean, implicit: boolean): bigint {
     const hi = Number(linear >> 32n), lo = Number(linear & 0xffff_ffffn);

@@ -17,13 +17,28 @@ import { requireSseHelper } from './sse-available.js';
 export const MXCSR_MASK = 0xffff;
 const EFER_FFXSR = 1 << 14;
 
+/** Availability and alignment. Returns the linear address of the area. */
 function begin(cpu: Cpu, insn: InsnView): bigint {
   const { s } = cpu;
   if (s.cr0 & CR0_EM) cpu.raise(UD);
   if (s.cr0 & CR0_TS) cpu.raise(NM);
-  const ea = insn.ea();
-  if (cpu.linearAddress(insn.segment, ea, 16, false) & 15n) cpu.raise(GP, 0);
-  return ea;
+  const linear = cpu.linearAddress(insn.segment, insn.ea(), 16, false);
+  if (linear & 15n) cpu.raise(GP, 0);
+  return linear;
+}
+
+const AREA_BYTES = 416;
+
+/**
+ * The linear-memory address of the area when it is plain memory in one page, in 64-bit mode (no limits to check piece by piece);
+ * else 0. Context switches save and restore all the time, and nearly always in such an area.
+ */
+const plainArea = (cpu: Cpu, linear: bigint, write: boolean): number => (cpu.s.mode64 ? cpu.plainMemory(linear, AREA_BYTES, write) : 0);
+
+/** Copies `bytes` (a multiple of 4, both ends aligned) within the linear memory. */
+function copy(cpu: Cpu, to: number, from: number, bytes: number): void {
+  const { u32 } = cpu.s.m;
+  for (let i = 0; i < bytes; i += 4) u32[(to + i) >>> 2] = u32[(from + i) >>> 2]!;
 }
 
 /** XMM registers that the instruction moves: eight outside 64-bit mode; none with EFER.FFXSR at CPL 0 in 64-bit mode. */
@@ -50,12 +65,17 @@ export function tagOf(significand: bigint, exponentSign: number): number {
 
 function fxsave(cpu: Cpu, i: InsnView): HelperResult {
   const { s } = cpu;
-  const at = begin(cpu, i);
+  const plain = plainArea(cpu, begin(cpu, i), true);
+  const at = i.ea();
   const wide = i.code === Code.Fxsave64_m512byte;
   const top = (s.get32(S.fsw) >> 11) & 7;
-  const put = (offset: number, size: number, v: bigint): void => cpu.writeSegment(i.segment, at + BigInt(offset), size, v);
+  const put = (offset: number, size: 2 | 8, v: bigint): void => {
+    if (plain === 0) cpu.writeSegment(i.segment, at + BigInt(offset), size, v);
+    else if (size === 8) s.set64(plain + offset, v);
+    else s.m.u16[(plain + offset) >>> 1] = Number(v & 0xffffn);
+  };
   // The last byte first: if the area ends in a page that cannot be written, nothing has changed.
-  cpu.writeSegment(i.segment, at + 408n, 8, cpu.readSegment(i.segment, at + 408n, 8));
+  if (plain === 0) cpu.writeSegment(i.segment, at + 408n, 8, cpu.readSegment(i.segment, at + 408n, 8));
   put(0, 2, BigInt(s.get32(S.fcw)));
   put(2, 2, BigInt(s.get32(S.fsw)));
   put(4, 2, BigInt(abridge(s.get32(S.ftw))));
@@ -74,6 +94,10 @@ function fxsave(cpu: Cpu, i: InsnView): HelperResult {
     put(40 + 16 * r, 8, s.get64(from + 8) & 0xffffn);
   }
   for (let r = 0, n = vectorCount(cpu); r < n; r++) {
+    if (plain !== 0) {
+      copy(cpu, plain + 160 + 16 * r, S.xmm + 32 * r, 16);
+      continue;
+    }
     put(160 + 16 * r, 8, s.get64(S.xmm + 32 * r));
     put(168 + 16 * r, 8, s.get64(S.xmm + 32 * r + 8));
   }
@@ -82,10 +106,12 @@ function fxsave(cpu: Cpu, i: InsnView): HelperResult {
 
 function fxrstor(cpu: Cpu, i: InsnView): HelperResult {
   const { s } = cpu;
-  const at = begin(cpu, i);
+  const plain = plainArea(cpu, begin(cpu, i), false);
+  const at = i.ea();
   const wide = i.code === Code.Fxrstor64_m512byte;
   const words: bigint[] = [];
-  for (let o = 0; o < 416; o += 8) words.push(cpu.readSegment(i.segment, at + BigInt(o), 8));
+  if (plain !== 0) for (let o = 0; o < 160; o += 8) words.push(s.get64(plain + o));
+  else for (let o = 0; o < AREA_BYTES; o += 8) words.push(cpu.readSegment(i.segment, at + BigInt(o), 8));
   const mxcsr = Number(words[3]! & 0xffff_ffffn);
   if (mxcsr & ~MXCSR_MASK) cpu.raise(GP, 0);
   const w0 = Number(words[0]! & 0xffff_ffffn), tags = Number((words[0]! >> 32n) & 0xffn);
@@ -110,6 +136,10 @@ function fxrstor(cpu: Cpu, i: InsnView): HelperResult {
   }
   s.set32(S.ftw, full);
   for (let r = 0, n = vectorCount(cpu); r < n; r++) {
+    if (plain !== 0) {
+      copy(cpu, S.xmm + 32 * r, plain + 160 + 16 * r, 16);
+      continue;
+    }
     s.set64(S.xmm + 32 * r, words[20 + 2 * r]!);
     s.set64(S.xmm + 32 * r + 8, words[21 + 2 * r]!);
   }
