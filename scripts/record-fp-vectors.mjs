@@ -18,19 +18,12 @@ import { cpus, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Code, CodeExt, CpuidFeature as F, Encoder, Instruction, MemoryOperand, MemorySizeExt, OpCodeOperandKind as K, OpKind, Register } from 'iced-x86';
+import { seededRandom } from './seeded-random.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const MEM_BYTES = 128, HEADER = 48, SIZE = HEADER + MEM_BYTES + 512, IMAGE = HEADER + MEM_BYTES;
 
-let seed = 20250301;
-function random32() { // mulberry32
-  seed = (seed + 0x6d2b79f5) | 0;
-  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-  return (t ^ (t >>> 14)) >>> 0;
-}
-const random64 = () => (BigInt(random32()) << 32n) | BigInt(random32());
-const pick = (list) => list[random32() % list.length];
+const { random32, random64, pick } = seededRandom(20250301);
 const chance = (n) => random32() % n === 0;
 
 // ---- operands

@@ -20,6 +20,7 @@ import { cpus, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Code, CodeExt, Encoder, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpCodeOperandKind as K, OpKind, Register, RegisterExt } from 'iced-x86';
+import { seededRandom } from './seeded-random.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const CODE = 0x200000n, TAKEN = CODE + 0x40n, MEM = 0x300100n, STACK = 0x3017c0n, RSP = 0x301800n;
@@ -37,15 +38,7 @@ const defaults = (bits) =>
 
 // ---- deterministic choice
 
-let seed = 20240607;
-function random32() { // mulberry32
-  seed = (seed + 0x6d2b79f5) | 0;
-  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-  return (t ^ (t >>> 14)) >>> 0;
-}
-const random64 = () => (BigInt(random32()) << 32n) | BigInt(random32());
-const pick = (list) => list[random32() % list.length];
+const { random32, random64, pick } = seededRandom(20240607);
 const edges = [0n, 1n, 2n, 3n, 0xfn, 0x10n, 0x7fn, 0x80n, 0x81n, 0xfen, 0xffn, 0x100n, 0x7fffn, 0x8000n, 0xffffn, 0x10000n, 0x7fffffffn, 0x80000000n, 0xffffffffn,
   0x100000000n, 0x7fffffffffffffffn, 0x8000000000000000n, 0xfffffffffffffffen, 0xffffffffffffffffn, 0x0101010101010101n, 0x8080808080808080n];
 /** An edge value, its like in the lower bits of a random one, or a random one of random length. */

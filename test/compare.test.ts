@@ -10,7 +10,7 @@ import { runPath } from '../src/experiments/measure.js';
 import { OverlayDisk } from '../src/experiments/overlay-disk.js';
 import { EXTENSIONS, type ExtensionName, type Images, type PathName } from '../src/experiments/paths.js';
 import { WORKLOADS } from '../src/experiments/workloads.js';
-import { SeededDisk } from '../src/machine/config.js';
+import { SeededDisk } from '../src/machine/disks.js';
 import { parseProfile } from '../src/machine/profile.js';
 
 const root = join(import.meta.dirname, '..');

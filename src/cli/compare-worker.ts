@@ -7,10 +7,10 @@ import { parentPort } from 'node:worker_threads';
 import { dataError } from '../experiments/data-checks.js';
 import { type Measurement, runPath } from '../experiments/measure.js';
 import { OverlayDisk } from '../experiments/overlay-disk.js';
-import type { Images, PathName } from '../experiments/paths.js';
+import { DISK_SECTORS, type Images, type PathName } from '../experiments/paths.js';
 import { PcapngWriter } from '../experiments/pcapng.js';
 import { WORKLOADS } from '../experiments/workloads.js';
-import { SeededDisk } from '../machine/config.js';
+import { SeededDisk } from '../machine/disks.js';
 import { parseProfile } from '../machine/profile.js';
 import { FileDisk } from './files.js';
 
@@ -30,8 +30,6 @@ export type FromWorker =
   | { readonly kind: 'row'; readonly measurement: Measurement; readonly dataError: string; readonly frequencyHz: number }
   | { readonly kind: 'done'; readonly instructions: number; readonly cycles: number; readonly capture: Uint8Array }
   | { readonly kind: 'failed'; readonly message: string };
-
-const DISK_SECTORS = 262_144;
 
 function work(job: Job): FromWorker {
   const profile = parseProfile(job.profile, job.profileName);

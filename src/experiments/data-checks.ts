@@ -3,7 +3,7 @@
  * the far end of the wire, without the guest.
  */
 
-import { streamPayload } from '../machine/wire-peer.js';
+import { streamPayload } from '../machine/wire.js';
 import type { DiskBackend } from '../machine/config.js';
 import type { Measurement, PathResult } from './measure.js';
 import type { Workload } from './workloads.js';

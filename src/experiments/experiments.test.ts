@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { SeededDisk } from '../machine/config.js';
+import { SeededDisk } from '../machine/disks.js';
 import { charts } from './charts.js';
 import { checksumOf, dataError } from './data-checks.js';
 import type { Measurement, PathResult } from './measure.js';

@@ -7,12 +7,13 @@
  */
 
 import { IDLE, TRANSITION, ownerOf, partOf } from '../machine/attribution.js';
-import { type FrameTap, type TimeMode, SeededDisk, type DiskBackend } from '../machine/config.js';
+import type { DiskBackend, FrameTap, TimeMode } from '../machine/config.js';
+import { SeededDisk } from '../machine/disks.js';
 import { Machine } from '../machine/machine.js';
 import { PROBE } from '../machine/probe.js';
 import type { Profile } from '../machine/profile.js';
 import { BACK_END, CodeOwners, DEVICE_MODEL, DOM0, GUEST, HYPERVISOR } from './code-owners.js';
-import { bootOf, type Images, imagesOf, MEMORY_BYTES, type PathName } from './paths.js';
+import { bootOf, DISK_SECTORS, type Images, imagesOf, MEMORY_BYTES, type PathName } from './paths.js';
 import { guestSpecification, type Workload } from './workloads.js';
 
 /** Cycles by what they went to; the parts add up to the measured cycles. */
@@ -88,7 +89,6 @@ export class RunError extends Error {}
 
 const MARKER_BEGIN = 1, MARKER_END = 2;
 const HYPERVISOR_EVENT_CHANNEL_OP = 32, EVTCHNOP_SEND = 4;
-const DISK_SECTORS = 131072 * 2;
 /** No run of the default comparison needs a tenth of this. */
 const MOST_INSTRUCTIONS = 20_000_000_000;
 

@@ -26,6 +26,8 @@ export interface Images {
 
 /** Machine RAM of every run, bytes; and what the domains get of it. */
 export const MEMORY_BYTES = 256 << 20;
+/** Size of the generated disk of every run, in sectors: 128 MiB. */
+export const DISK_SECTORS = 262_144;
 const DOM0_MEMORY = '64M', DOMU_MEMORY = '64M';
 
 /** What the machine of a path starts. @param specification the guest's `w=` option */

@@ -11,7 +11,6 @@ import type { CodeClassifier } from './attribution.js';
 import type { Profile } from './profile.js';
 
 export type { ByteSink, DiskBackend, FrameTap } from '../devices/ports.js';
-export { SeededDisk } from '../devices/ata/seeded-disk.js';
 
 /** `functional`: one instruction is one cycle. `cycle`: the timing core prices everything. */
 export type TimeMode = 'functional' | 'cycle';

@@ -1,7 +1,7 @@
 /** One WebAssembly function while it is being emitted: locals and code. */
 
 import { Bytes } from './bytes.js';
-import { I32, OP, OP_FC, OP_SIMD, VOID_BLOCK, type OpName, type SimdOpName, type ValueType } from './opcodes.js';
+import { OP, OP_FC, OP_SIMD, VOID_BLOCK, type OpName, type SimdOpName, type ValueType } from './opcodes.js';
 
 export class FunctionEmitter {
   readonly code = new Bytes(512);
@@ -111,5 +111,3 @@ export class FunctionEmitter {
     return out.append(this.code).u8(OP.end);
   }
 }
-
-export { I32 };

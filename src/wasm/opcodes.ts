@@ -38,7 +38,7 @@ export const OP_FC = {
   'i32.trunc_sat_f32_s': 0, 'i32.trunc_sat_f64_s': 2, 'i64.trunc_sat_f32_s': 4, 'i64.trunc_sat_f64_s': 6, 'memory.copy': 10, 'memory.fill': 11,
 } as const;
 
-/** Vector instructions behind prefix 0xFD. Those that take a lane or an immediate say so in simd-builder code. */
+/** Vector instructions behind prefix 0xFD. Those that take a lane or an immediate get it from the builder's `simd` and `shuffle`. */
 export const OP_SIMD = {
   'v128.load': 0, 'v128.store': 11, 'v128.const': 12, 'i8x16.shuffle': 13, 'i8x16.swizzle': 14,
   'i8x16.splat': 15, 'i16x8.splat': 16, 'i32x4.splat': 17, 'i64x2.splat': 18, 'f32x4.splat': 19, 'f64x2.splat': 20,

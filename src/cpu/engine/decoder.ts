@@ -9,7 +9,7 @@ import { Code, Decoder, DecoderError, FlowControl, Instruction, OpKind, Register
 import type { LinearMemory } from '../../mem/linear-memory.js';
 import { ZERO_SLOT } from '../../mem/layout.js';
 import type { EncodingSet } from '../isa/advertised.js';
-import { insnFor, type InsnSpec } from '../insn.js';
+import { insnFor } from '../insn.js';
 import { CS, DS, ES, FS, GS, MODE, S, SEG, SS, gprAddress, segAddress } from '../state.js';
 import type { CodeCache } from './code-cache.js';
 import { formOf } from './forms.js';
@@ -284,5 +284,3 @@ function hasAddressPrefix(i: Instruction): boolean {
   // iced reports displacement size 4 with and without the prefix; with it the displacement is zero-extended, without sign-extended.
   return i.memoryDisplacement === (i.memoryDisplacement & 0x7fff_ffffn) ? false : i.memoryDisplacement <= 0xffff_ffffn;
 }
-
-export type { InsnSpec };

@@ -2,7 +2,7 @@
 
 import { Code, MemorySizeExt, OpCodeOperandKind as K } from 'iced-x86';
 import { opCodeInfo } from '../insn.js';
-import { CS, DS, ES, FS, GS, RAX, RCX, RDX, S, SEG, SS, gprAddress, segAddress } from '../state.js';
+import { CS, DS, ES, FS, GS, RAX, RCX, RDX, SEG, SS, gprAddress, segAddress } from '../state.js';
 import type { Width } from '../builder.js';
 
 export type OperandKind =
@@ -115,4 +115,3 @@ export function formOf(code: number): Form {
 }
 
 export const codeName = (code: number): string => Code[code] ?? `code ${code}`;
-export { S };

@@ -10,7 +10,7 @@ import type { Operand, Val, Width } from '../builder.js';
 import type { InsnHelper } from '../insn.js';
 import { FS, GS, RSP, S, SCRATCH_DATA, SEG, SS, gprAddress, segAddress } from '../state.js';
 import { FunctionEmitter } from '../../wasm/function.js';
-import { I32, I64 } from '../../wasm/opcodes.js';
+import { I32 } from '../../wasm/opcodes.js';
 import { V } from './arithmetic-builder.js';
 import { CodeBuilder } from './code-builder.js';
 import type { Form, OperandKind } from './forms.js';
@@ -418,5 +418,3 @@ class InterpreterOperand implements Operand {
     this.b.writeAccess(this.b.accessOperand(this.ea(), displacement, v.width, ACCESS_WRITE), v);
   }
 }
-
-export { I64 };

@@ -7,7 +7,6 @@
  */
 
 export const RECORD_BYTES = 64;
-export const RECORD_BYTES_SHIFT = 6;
 
 /** Byte offsets in a record. */
 export const R = {
