@@ -194,6 +194,10 @@ export const PROBE = {
   frameReceived: 15,
   systemCall: 17, // SYSCALL, VMCALL or VMMCALL carried out: a = RAX, b = RDI, c = RIP, d = 1 in a guest
   diskRequest: 16, // a = LBA, b = sectors, c = write
+  // The two ends of the hypervisor's handler; vmExit and vmEntry are the guest's.
+  vmHandlerStart: 18, // the price of a VM exit is paid: the host's first instruction is next. a = reason or exit code
+  vmHandlerEnd: 19, // VMLAUNCH, VMRESUME or VMRUN begins, before its checks
+  vmwrite: 20, // VMWRITE carried out: a = field encoding, c = the VMCS's physical address, d = value; RIP in the state is exact
 } as const;
 export type ProbeKind = (typeof PROBE)[keyof typeof PROBE];
 

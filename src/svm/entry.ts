@@ -32,6 +32,7 @@ import type { SvmRegisters } from './state.js';
  */
 export function enterGuest(r: SvmRegisters, cpu: Cpu, vmcbPa: number): void {
   const s = cpu.s, v = r.vmcb;
+  if (cpu.probe.active) cpu.probe.emit(PROBE.vmHandlerEnd, cpu.now(), cpu.id, 0, 0, 0, 0);
   r.vmcbPa = vmcbPa;
   v.at = cpu.phys.address(vmcbPa);
   r.hsave.at = cpu.phys.address(r.hsavePa);
@@ -68,8 +69,8 @@ export function enterGuest(r: SvmRegisters, cpu: Cpu, vmcbPa: number): void {
   cpu.modeChanged();
 
   const injected = injectEvent(r, cpu);
-  if (cpu.probe.active) cpu.probe.emit(PROBE.vmEntry, cpu.now(), cpu.id, injected, Number(s.rip), 0, 0);
   chargeEntry(cpu, flushed, injected !== 0);
+  if (cpu.probe.active) cpu.probe.emit(PROBE.vmEntry, cpu.now(), cpu.id, injected, Number(s.rip), 0, 0);
 }
 
 function entryContext(r: SvmRegisters, cpu: Cpu): EntryContext {

@@ -37,8 +37,8 @@ const DR6_BS = 0x4000n;
  */
 export function exitGuest(r: SvmRegisters, cpu: Cpu, code: number, info: ExitInfo = NO_INFO): void {
   const s = cpu.s;
+  const rip = Number(s.rip);
   r.countExit(code);
-  if (cpu.probe.active) emitExit(cpu, code, info);
   writeExitInformation(r, code, info);
   if (code !== VMEXIT_INVALID) saveGuestState(r, cpu);
   cpu.phys.onWrite?.(r.vmcbPa, 4096);
@@ -60,7 +60,9 @@ export function exitGuest(r: SvmRegisters, cpu: Cpu, code: number, info: ExitInf
   if (s.get32(S.rflagsRest) & TF) traceTrap(s);
   if (!loadPdpes(cpu)) s.set32(S.activity, ACTIVITY.shutdown); // "If the PDPEs contain illegal state, the processor causes a shutdown."
   cpu.modeChanged();
+  if (cpu.probe.active) emitExit(cpu, code, rip, info);
   chargeExit(cpu, code !== VMEXIT_INVALID);
+  if (cpu.probe.active) cpu.probe.emit(PROBE.vmHandlerStart, cpu.now(), cpu.id, code, 0, 0, 0);
 }
 
 function writeExitInformation(r: SvmRegisters, code: number, info: ExitInfo): void {
@@ -95,10 +97,10 @@ function traceTrap(s: CpuState): void {
   s.set64(S.pendingAddress, DR6_BS);
 }
 
-function emitExit(cpu: Cpu, code: number, info: ExitInfo): void {
+function emitExit(cpu: Cpu, code: number, rip: number, info: ExitInfo): void {
   const info1 = (info.info1High ?? 0) * 0x1_0000_0000 + ((info.info1 ?? 0) >>> 0);
   const info2 = (info.info2High ?? 0) * 0x1_0000_0000 + ((info.info2 ?? 0) >>> 0);
-  cpu.probe.emit(PROBE.vmExit, cpu.now(), cpu.id, code, Number(cpu.s.rip), info1, info2);
+  cpu.probe.emit(PROBE.vmExit, cpu.now(), cpu.id, code, rip, info1, info2);
 }
 
 function chargeExit(cpu: Cpu, guestSaved: boolean): void {

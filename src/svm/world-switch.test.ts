@@ -39,7 +39,7 @@ describe('VMRUN and #VMEXIT', () => {
     expect(f.s.cpl).toBe(0);
     expect(f.svm.gif).toBe(false);
     expect(f.cpu.addressSpaceTag).toBe(0);
-    expect(f.probed.map((r) => r[0])).toEqual([PROBE.vmEntry, PROBE.vmExit]);
+    expect(f.probed.map((r) => r[0])).toEqual([PROBE.vmHandlerEnd, PROBE.vmEntry, PROBE.vmExit, PROBE.vmHandlerStart]);
   });
 
   it('with host RFLAGS.TF the trace trap comes after the #VMEXIT', () => {

@@ -31,6 +31,7 @@ import { NO_VMCS, type Vmx } from './vmx.js';
  */
 export function vmEntry(x: Vmx, cpu: Cpu, launch: boolean): number {
   const view = new CheckView(x, cpu);
+  if (cpu.probe.active) cpu.probe.emit(PROBE.vmHandlerEnd, cpu.now(), cpu.id, 0, 0, 0, 0);
   if (x.checkedLong !== view.lma) x.dirty |= GROUP.host;
   x.checkedLong = view.lma;
   let broken = firstViolation(CONTROL_CHECKS, view, x.dirty);

@@ -94,6 +94,7 @@ export function vmExit(x: Vmx, cpu: Cpu, reason: number, info: ExitInformation =
         tlbFlushed: flushed,
       }),
     );
+  if (cpu.probe.active) cpu.probe.emit(PROBE.vmHandlerStart, cpu.now(), cpu.id, reason, 0, 0, 0);
 }
 
 /** Preemption-timer value now. */
@@ -156,5 +157,7 @@ export function entryFailureExit(x: Vmx, cpu: Cpu, reason: number, qualification
   x.set(F.EXIT_QUALIFICATION, BigInt(qualification));
   const rip = Number(cpu.s.rip);
   if (!returnToHost(x, cpu, (x.c.proc2 & PROC2.enableVpid) === 0)) return;
-  if (cpu.probe.active) cpu.probe.emit(PROBE.vmExit, cpu.now(), cpu.id, reason, rip, qualification, 0);
+  if (!cpu.probe.active) return;
+  cpu.probe.emit(PROBE.vmExit, cpu.now(), cpu.id, reason, rip, qualification, 0);
+  cpu.probe.emit(PROBE.vmHandlerStart, cpu.now(), cpu.id, reason, 0, 0, 0);
 }

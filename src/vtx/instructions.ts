@@ -13,7 +13,7 @@ import type { Cpu } from '../cpu/cpu.js';
 import { GP, UD } from '../cpu/events.js';
 import { type HelperResult, type InsnHelper, LEAVE, NEXT, allForms, helper, insn } from '../cpu/insn.js';
 import type { InsnView } from '../cpu/insn-view.js';
-import type { InterceptOp } from '../cpu/ports.js';
+import { PROBE, type InterceptOp } from '../cpu/ports.js';
 import { CF, CR0_PE, CR4_VMXE, S, STATUS_FLAGS, VM, ZF } from '../cpu/state.js';
 import { ERROR, FEATURE_CONTROL } from './controls.js';
 import { vmEntry } from './entry.js';
@@ -160,6 +160,7 @@ const vmwrite: Body = (x, cpu, i) => {
     (encoding & 1n) !== 0n ? (x.get(f.offset) & 0xffff_ffffn) | (BigInt.asUintN(32, source) << 32n) : BigInt.asUintN(WIDTH_BITS[f.width], source);
   x.set(f.offset, value);
   x.dirty |= f.group;
+  if (cpu.probe.active) cpu.probe.emit(PROBE.vmwrite, cpu.now(), cpu.id, Number(encoding), 0, x.currentPointer, Number(value));
   return succeed(cpu);
 };
 

@@ -41,7 +41,8 @@ const table = (reason: number, format: InformationFormat, identity: number): Rul
 });
 const vmxInstruction = (reason: number, format?: InformationFormat): Rule => (format === undefined ? { reason } : { reason, format });
 
-const RULES: Partial<Record<InterceptOp, Rule>> = {
+/** The instructions that leave a guest. */
+export const RULES: Readonly<Partial<Record<InterceptOp, Rule>>> = {
   CPUID: { reason: REASON.CPUID },
   GETSEC: { reason: REASON.GETSEC },
   INVD: { reason: REASON.INVD },
