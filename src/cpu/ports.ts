@@ -177,8 +177,8 @@ export interface TransitionParts {
 
 /** Event kinds of the probe; each a fixed-layout record (kind, cycle, vcpu, a, b, c, d). */
 export const PROBE = {
-  vmExit: 1, // a = reason or exit code, b = RIP, c = qualification/EXITINFO1, d = EXITINFO2 or instruction length
-  vmEntry: 2, // a = injected event or 0, b = RIP
+  vmExit: 1, // a = reason or exit code, b = RIP, c = qualification/EXITINFO1, d = EXITINFO2; VMX: guest-physical address if there is one, else instruction length
+  vmEntry: 2, // a = injected event or 0, b = RIP, c = physical address of the VMCS or VMCB, d = root of the nested page tables or 0
   vmEntryFailed: 3,
   interrupt: 4, // a = vector, b = RIP
   exception: 5, // a = vector, b = RIP, c = error code, d = CR2

@@ -130,8 +130,8 @@ class Recorder {
     private readonly machine: Machine,
     private readonly progress: (id: number) => void,
   ) {
-    machine.probe.subscribe((kind, cycle, _vcpu, a, b, c, d) => this.event(kind, cycle, a, b, c, d));
-    if (machine.attribution !== undefined) machine.attribution.onArrive = (to) => this.arrived(ownerOf(to));
+    machine.probe.subscribe((kind, cycle, _vcpu, a, b, c, d) => this.event(kind, cycle, a, b, c, d), [PROBE.vmExit, PROBE.systemCall, PROBE.interrupt, PROBE.exception, PROBE.marker]);
+    machine.attribution?.subscribe((to) => this.arrived(ownerOf(to)));
   }
 
   /** A domain switch: guest code of another domain than the last runs. */

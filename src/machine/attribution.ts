@@ -29,9 +29,11 @@ export const account = (owner: number, part: number): number => (owner << 8) | p
 export const ownerOf = (a: number): number => a >>> 8;
 export const partOf = (a: number): number => a & 0xff;
 
+/** Hears of each arrival on a page of another account, with the account that counts from then on: the part is resolved. */
+export type ArrivalListener = (account: number, cycle: number) => void;
+
 export class Attribution implements AttributionPort {
-  /** Hears of each arrival on a page of another account. */
-  onArrive: ((account: number) => void) | undefined;
+  private listeners: readonly ArrivalListener[] = [];
   private current = 0;
   private since = 0;
   private readonly sums = new Map<number, number>();
@@ -44,8 +46,15 @@ export class Attribution implements AttributionPort {
   arrive(to: number, cycle: number): void {
     this.settle(cycle);
     const owner = ownerOf(to);
-    this.onArrive?.(to);
     this.current = partOf(to) === 0 && owner === ownerOf(this.current) ? this.current : to;
+    for (const listener of this.listeners) listener(this.current, cycle);
+  }
+  /** Starts telling `listener`; returns the function that ends it. */
+  subscribe(listener: ArrivalListener): () => void {
+    this.listeners = [...this.listeners, listener];
+    return () => {
+      this.listeners = this.listeners.filter((l) => l !== listener);
+    };
   }
   /** Cycles that the running code is charged but that belong to another account: a VM transition. */
   exclude(to: number, cycles: number): void {

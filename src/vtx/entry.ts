@@ -171,7 +171,7 @@ function announce(x: Vmx, cpu: Cpu, msrs: number): void {
         injected,
       }),
     );
-  if (cpu.probe.active) cpu.probe.emit(PROBE.vmEntry, cpu.now(), cpu.id, injected ? info : 0, Number(cpu.s.rip), 0, 0);
+  if (cpu.probe.active) cpu.probe.emit(PROBE.vmEntry, cpu.now(), cpu.id, injected ? info : 0, Number(cpu.s.rip), x.currentPointer, x.nested?.root ?? 0);
 }
 
 function fail(x: Vmx, v: CheckView, group: CheckGroup, row: EntryCheck, error: number, reason: number, qualification: number): number {

@@ -84,7 +84,7 @@ export function vmExit(x: Vmx, cpu: Cpu, reason: number, info: ExitInformation =
   const flushed = (c.proc2 & PROC2.enableVpid) === 0;
   if (!returnToHost(x, cpu, flushed)) return;
   s.set32(S.nmiBlocked, nmiBlocked ? 1 : 0);
-  if (cpu.probe.active) cpu.probe.emit(PROBE.vmExit, cpu.now(), cpu.id, reason, Number(rip), Number(qualification), length);
+  if (cpu.probe.active) cpu.probe.emit(PROBE.vmExit, cpu.now(), cpu.id, reason, Number(rip), Number(qualification), info.physical === undefined ? length : Number(info.physical));
   if (cpu.timing !== null)
     cpu.charge(
       cpu.timing.transition('vm-exit', {

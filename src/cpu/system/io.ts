@@ -10,6 +10,7 @@ import type { Cpu } from '../cpu.js';
 import { GP } from '../events.js';
 import type { InsnView } from '../insn-view.js';
 import { type HelperResult, LEAVE, NEXT } from '../insn.js';
+import { PROBE } from '../ports.js';
 import { DF, ES, RAX, RCX, RDI, RDX, RSI, S, TF, TR } from '../state.js';
 import { SYS, readSystem, typeOf } from './descriptors.js';
 import { noteIoAccess } from './debug.js';
@@ -24,6 +25,17 @@ function beginAccess(cpu: Cpu, port: number, size: PortSize, kind: 'port-read' |
   noteIoAccess(cpu, port, size);
   if (cpu.timing !== null) cpu.charge(cpu.timing.device(kind, port));
 }
+
+function readPort(cpu: Cpu, port: number, size: PortSize): number {
+  const v = cpu.platform.ioRead(port, size) >>> 0;
+  if (cpu.probe.active) cpu.probe.emit(PROBE.ioRead, cpu.now(), cpu.id, port, size, v, 0);
+  return v;
+}
+function writePort(cpu: Cpu, port: number, size: PortSize, v: number): void {
+  if (cpu.probe.active) cpu.probe.emit(PROBE.ioWrite, cpu.now(), cpu.id, port, size, v, 0);
+  cpu.platform.ioWrite(port, size, v);
+}
+
 /** Iterations of a repeated form before the run loop may look at pending events again. */
 const ITERATIONS = 64;
 
@@ -56,7 +68,7 @@ export const input =
     requirePort(cpu, port, size);
     if (leaves(cpu, port, size, true, immediate)) return LEAVE;
     beginAccess(cpu, port, size, 'port-read');
-    const v = cpu.platform.ioRead(port, size) >>> 0;
+    const v = readPort(cpu, port, size);
     const s = cpu.s;
     if (size === 4) s.setGpr32(RAX, v);
     else s.set32(S.gpr, ((s.gpr32(RAX) & (size === 1 ? ~0xff : ~0xffff)) | v) >>> 0);
@@ -72,7 +84,7 @@ export const output =
     if (leaves(cpu, port, size, false, immediate)) return LEAVE;
     beginAccess(cpu, port, size, 'port-write');
     const v = cpu.s.gpr32(RAX);
-    cpu.platform.ioWrite(port, size, size === 1 ? v & 0xff : size === 2 ? v & 0xffff : v);
+    writePort(cpu, port, size, size === 1 ? v & 0xff : size === 2 ? v & 0xffff : v);
     // A device may have raised an interrupt, or stopped the machine.
     return cpu.finish();
   };
@@ -110,7 +122,7 @@ function inputOnce(cpu: Cpu, io: StringIo): boolean {
   // The memory must be proved writable before the device is asked: a port read cannot be taken back.
   cpu.writeLinear(linear, io.size, cpu.readLinear(linear, io.size));
   beginAccess(cpu, io.port, io.size, 'port-read');
-  cpu.writeLinear(linear, io.size, BigInt(cpu.platform.ioRead(io.port, io.size) >>> 0));
+  cpu.writeLinear(linear, io.size, BigInt(readPort(cpu, io.port, io.size)));
   setIndex(cpu, RDI, io.width, offset + io.step);
   return true;
 }
@@ -123,7 +135,7 @@ function outputOnce(cpu: Cpu, io: StringIo): boolean {
   if (!isAmd(cpu) && stringLeaves(cpu, io, false, io.segment, linear)) return false;
   const v = Number(cpu.readLinear(linear, io.size));
   beginAccess(cpu, io.port, io.size, 'port-write');
-  cpu.platform.ioWrite(io.port, io.size, v);
+  writePort(cpu, io.port, io.size, v);
   setIndex(cpu, RSI, io.width, offset + io.step);
   return true;
 }
