@@ -71,8 +71,6 @@ export function enterGuest(r: SvmRegisters, cpu: Cpu, vmcbPa: number): void {
   const injected = injectEvent(r, cpu);
   chargeEntry(cpu, flushed, injected !== 0);
   if (cpu.probe.active) cpu.probe.emit(PROBE.vmEntry, cpu.now(), cpu.id, injected, Number(s.rip), vmcbPa, r.nested?.root ?? 0);
-  chargeEntry(cpu, flushed, injected !== 0);
-  if (cpu.probe.active) cpu.probe.emit(PROBE.vmEntry, cpu.now(), cpu.id, injected, Number(s.rip), 0, 0);
 }
 
 function entryContext(r: SvmRegisters, cpu: Cpu): EntryContext {
