@@ -1,7 +1,12 @@
-/** The machine's one WebAssembly.Memory, and typed views of it. Addresses here are linear-memory byte addresses. */
+/**
+ * The machine's one WebAssembly.Memory, and typed views of it. Addresses here are linear-memory byte addresses.
+ *
+ * Invariant: whoever writes guest RAM sets `dirty` of its page, before or after, but before the machine can be snapshot. Emitted code
+ * does not: it writes through software-TLB entries, and a page is marked when an entry for writing is made or released (mmu/tlb.ts).
+ */
 
 import { Wasm, type WasmMemory } from '../wasm/host.js';
-import { RAM_BASE, RAM_MAX } from './layout.js';
+import { PAGE_SHIFT, RAM_BASE, RAM_MAX } from './layout.js';
 
 export class LinearMemory {
   readonly memory: WasmMemory;
@@ -12,6 +17,8 @@ export class LinearMemory {
   readonly u64: BigUint64Array;
   readonly i64: BigInt64Array;
   readonly view: DataView;
+  /** One byte per page of the linear memory: 1 when it may differ from the last snapshot (from power-on's zeros, before the first). */
+  readonly dirty: Uint8Array;
 
   /** @param ramBytes size of guest RAM in bytes: a multiple of 64 KiB, at most 3 GiB. The host commits pages lazily. */
   constructor(readonly ramBytes: number) {
@@ -27,5 +34,6 @@ export class LinearMemory {
     this.u64 = new BigUint64Array(b);
     this.i64 = new BigInt64Array(b);
     this.view = new DataView(b);
+    this.dirty = new Uint8Array(b.byteLength >>> PAGE_SHIFT);
   }
 }

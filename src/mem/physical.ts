@@ -62,6 +62,7 @@ export class PhysicalMemory {
       if (at < 0) throw new RangeError(`no memory at ${(hpa + done).toString(16)}`);
       const n = Math.min(bytes.length - done, PAGE_SIZE - (at % PAGE_SIZE));
       this.m.u8.set(bytes.subarray(done, done + n), at);
+      this.m.dirty[at >>> PAGE_SHIFT] = 1;
       this.onWrite?.(hpa + done, n);
       done += n;
     }

@@ -26,9 +26,11 @@ export class TableMemory {
   onWrite: ((hpa: number) => void) | undefined;
 
   private readonly u32: Uint32Array;
+  private readonly dirty: Uint8Array;
 
   constructor(m: LinearMemory, private readonly phys: PhysicalMemory) {
     this.u32 = m.u32;
+    this.dirty = m.dirty;
   }
 
   private note(hpa: number): void {
@@ -61,7 +63,9 @@ export class TableMemory {
   /** Sets bits in the low half of the entry at `hpa` (a locked read-modify-write on the real part). Firmware keeps its value. */
   setBits(hpa: number, bits: number): void {
     if (!this.phys.writable(hpa)) return;
-    this.u32[this.phys.address(hpa) >>> 2]! |= bits;
+    const at = this.phys.address(hpa);
+    this.u32[at >>> 2]! |= bits;
+    this.dirty[at >>> 12] = 1;
     this.onWrite?.(hpa);
   }
 }

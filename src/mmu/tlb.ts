@@ -14,7 +14,11 @@
  *     +20  u32  host-physical page number
  *     +24  i64  tagExec    the same as tagRead: may be executed
  *
- * Invariants: a page that holds decoded code has tagWrite = -1 everywhere; so have firmware pages; pages that are neither RAM
+ * A tag can be withheld: its low bits then say why (WITHHELD), so that no address matches it, but it is still known. Emitted code
+ * misses, and the slow path (engine/memory-access.ts) takes the address from the entry without a walk. So somebody can hear of the
+ * next access to a page without changing the run: snapshots of the first store since, watchpoints of every access.
+ *
+ * Invariants: a tag for writing that is not withheld means that the page is marked in `LinearMemory.dirty`. A page that holds decoded code has tagWrite = -1 everywhere; so have firmware pages; pages that are neither RAM
  * nor firmware are never in. Only filled entries are in a TLB's log, so flushing costs what was filled. SDM 3A §4.10 "Caching
  * Translation Information" says what must be forgotten when; keeping less is always allowed.
  */
@@ -30,6 +34,19 @@ const SLOTS = TLB_POOL_SIZE / TLB_BYTES;
 const WORDS = TLB_ENTRY_BYTES / 4;
 const BUCKETS = 256;
 const FREE = -1;
+
+/** Why a tag is withheld: bits that may come together. */
+export const WITHHELD = {
+  /** The page has not been stored to since the last snapshot. */
+  clean: 1,
+  /** A watchpoint wants to hear of it. */
+  watched: 2,
+} as const;
+const ALL_WITHHELD = WITHHELD.clean | WITHHELD.watched;
+
+/** Tags as words of an entry. */
+export const TAG_READ = 0, TAG_WRITE = 2;
+export type AccessTag = typeof TAG_READ | typeof TAG_WRITE;
 
 /** Entry flags kept beside the pool. */
 const LOGGED = 1, GLOBAL = 2, LARGE_SHIFT = 2; // bits 7:2: log2 of the guest's page when above 12
@@ -63,11 +80,15 @@ export class TlbPool {
   private readonly hasLarge = new Uint8Array(SLOTS);
   /** Host page has been entered as writable since it was protected last: spares `protectPage` most searches. */
   private readonly writableOnce = new Uint8Array(1 << 20);
+  /** Slot has changed since it was saved last. */
+  private readonly touched = new Uint8Array(SLOTS).fill(1);
+  private readonly dirty: Uint8Array;
   private clock = 0;
 
   constructor(m: LinearMemory, private readonly phys: PhysicalMemory) {
     this.u32 = m.u32;
     this.i32 = m.i32;
+    this.dirty = m.dirty;
   }
 
   /**
@@ -102,7 +123,11 @@ export class TlbPool {
     const s = (tlb - TLB_POOL_BASE) / TLB_BYTES, index = (linLo >>> 12) & (TLB_ENTRIES - 1);
     const hpaPage = t.hpa >>> 12;
     const writable = t.writable && this.phys.writable(t.hpa) && !this.isCodePage(hpaPage);
-    if (writable) this.writableOnce[hpaPage] = 1;
+    if (writable) {
+      this.writableOnce[hpaPage] = 1;
+      this.dirty[at >>> 12] = 1;
+    }
+    this.touched[s] = 1;
     const lo = linLo & ~0xfff, i32 = this.i32, w = (tlb + index * TLB_ENTRY_BYTES) >>> 2;
     i32[w] = t.readable ? lo : -1;
     i32[w + 1] = t.readable ? linHi : -1;
@@ -169,7 +194,9 @@ export class TlbPool {
       const base = s * TLB_ENTRIES, n = this.logged[s]!, tlb = TLB_POOL_BASE + s * TLB_BYTES;
       for (let i = 0; i < n; i++) {
         const w = (tlb >>> 2) + this.log[base + i]! * WORDS;
-        if (this.u32[w + 5] === hpaPage) this.i32[w + 2] = this.i32[w + 3] = -1;
+        if (this.u32[w + 5] !== hpaPage) continue;
+        this.i32[w + 2] = this.i32[w + 3] = -1;
+        this.touched[s] = 1;
       }
     }
   }
@@ -180,7 +207,68 @@ export class TlbPool {
       const base = s * TLB_ENTRIES, n = this.logged[s]!;
       for (let i = 0; i < n; i++) {
         const index = this.log[base + i]!, w = this.word(s, index);
-        if (this.u32[w + 5] === hpaPage) this.clear(w);
+        if (this.u32[w + 5] !== hpaPage) continue;
+        this.clear(w);
+        this.touched[s] = 1;
+      }
+    }
+  }
+
+  // ---- withheld tags
+
+  /** Why the tag of the entry for a page is withheld: WITHHELD bits; 0 when it is not, or there is no such entry. @param tlb what `select` returned */
+  withheld(tlb: number, linHi: number, linLo: number, tag: AccessTag): number {
+    const w = ((tlb + ((linLo >>> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES) >>> 2) + tag, v = this.i32[w]!;
+    if (this.i32[w + 1] !== (linHi | 0) || ((v ^ linLo) & ~0xfff) !== 0) return 0;
+    const why = v & 0xfff;
+    return why <= ALL_WITHHELD ? why : 0;
+  }
+  /** The linear-memory address of a byte of a page that an entry is for. Only after `withheld` has found it. */
+  addressIn(tlb: number, linLo: number): number {
+    return (this.i32[((tlb + ((linLo >>> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES) >>> 2) + 4]! + linLo) >>> 0;
+  }
+  /** Takes reasons away from a tag that `withheld` has found; without any left it is valid again. */
+  release(tlb: number, linLo: number, tag: AccessTag, why: number): void {
+    const s = (tlb - TLB_POOL_BASE) / TLB_BYTES, w = this.word(s, (linLo >>> 12) & (TLB_ENTRIES - 1));
+    this.i32[w + tag]! &= ~why;
+    if ((why & WITHHELD.clean) !== 0) this.dirty[((this.i32[w + 4]! + linLo) >>> 0) >>> 12] = 1;
+    this.touched[s] = 1;
+  }
+  /** Withholds a tag of the entry for a page, in one TLB, if it has one. */
+  withhold(tlb: number, linHi: number, linLo: number, tag: AccessTag, why: number): void {
+    const s = (tlb - TLB_POOL_BASE) / TLB_BYTES, w = this.word(s, (linLo >>> 12) & (TLB_ENTRIES - 1)) + tag, v = this.i32[w]!;
+    if (this.i32[w + 1] !== (linHi | 0) || ((v ^ linLo) & ~0xfff) !== 0 || (v & 0xfff) > ALL_WITHHELD) return;
+    this.i32[w] = v | why;
+    this.touched[s] = 1;
+  }
+  /** Withholds tags of a linear page everywhere, whatever address space: the slow path looks closer. */
+  withholdEverywhere(linHi: number, linLo: number, tag: AccessTag, why: number): void {
+    for (let s = 0; s < SLOTS; s++) if (this.vcpu[s] !== FREE) this.withhold(TLB_POOL_BASE + s * TLB_BYTES, linHi, linLo, tag, why);
+  }
+  /** Takes reasons away from every tag. */
+  releaseAll(why: number): void {
+    for (let s = 0; s < SLOTS; s++) {
+      const base = s * TLB_ENTRIES, n = this.logged[s]!;
+      for (let i = 0; i < n; i++) {
+        const w = this.word(s, this.log[base + i]!);
+        for (const tag of [TAG_READ, TAG_WRITE]) {
+          const v = this.i32[w + tag]!;
+          if ((v & 0xfff) > ALL_WITHHELD || (v & why) === 0) continue;
+          this.i32[w + tag] = v & ~why;
+          this.touched[s] = 1;
+        }
+      }
+    }
+  }
+  /** All pages are clean now: withholds every tag for writing. */
+  withholdWrites(): void {
+    const { i32, log } = this;
+    for (let s = 0; s < SLOTS; s++) {
+      if (this.touched[s] === 0) continue; // since the last time no tag has become valid here
+      const base = s * TLB_ENTRIES, n = this.logged[s]!, first = this.word(s, 0);
+      for (let i = 0; i < n; i++) {
+        const w = first + log[base + i]! * WORDS + TAG_WRITE;
+        if ((i32[w]! & 0xfff) <= ALL_WITHHELD) i32[w]! |= WITHHELD.clean;
       }
     }
   }
@@ -208,7 +296,9 @@ export class TlbPool {
     // Any valid tag of the entry holds the page's address; with none valid the comparison meets -1, an address no page has.
     const w = this.word(s, index), i32 = this.i32;
     const t = i32[w] !== -1 || i32[w + 1] !== -1 ? w : i32[w + 2] !== -1 || i32[w + 3] !== -1 ? w + 2 : w + 6;
-    if (i32[t + 1] === (linHi | 0) && (i32[t]! ^ linLo) >>> shift === 0) this.clear(w);
+    if (i32[t + 1] !== (linHi | 0) || (i32[t]! ^ linLo) >>> shift !== 0) return;
+    this.clear(w);
+    this.touched[s] = 1;
   }
 
   private drop(s: number): void {
@@ -218,6 +308,7 @@ export class TlbPool {
       this.flags[base + index] = 0;
       this.clear(this.word(s, index));
     }
+    if (n > 0) this.touched[s] = 1;
     this.logged[s] = 0;
     this.hasLarge[s] = 0;
   }
@@ -233,6 +324,7 @@ export class TlbPool {
         this.clear(this.word(s, index));
       }
     }
+    if (kept !== n) this.touched[s] = 1;
     this.logged[s] = kept;
   }
 

@@ -114,23 +114,30 @@ export class VmcbView {
   /** @param at linear-memory address of the block's page */
   constructor(readonly m: LinearMemory, public at = 0) {}
 
+  private written(): void {
+    this.m.dirty[this.at >>> 12] = 1;
+  }
+
   u8(offset: number): number {
     return this.m.u8[this.at + offset]!;
   }
   setU8(offset: number, v: number): void {
     this.m.u8[this.at + offset] = v;
+    this.written();
   }
   u16(offset: number): number {
     return this.m.u16[(this.at + offset) >>> 1]!;
   }
   setU16(offset: number, v: number): void {
     this.m.u16[(this.at + offset) >>> 1] = v;
+    this.written();
   }
   u32(offset: number): number {
     return this.m.u32[(this.at + offset) >>> 2]!;
   }
   setU32(offset: number, v: number): void {
     this.m.u32[(this.at + offset) >>> 2] = v;
+    this.written();
   }
   /** Upper half of a 64-bit field. */
   high(offset: number): number {
@@ -141,6 +148,7 @@ export class VmcbView {
   }
   setU64(offset: number, v: bigint): void {
     this.m.u64[(this.at + offset) >>> 3] = v;
+    this.written();
   }
   setHalves(offset: number, low: number, high: number): void {
     this.setU32(offset, low);
@@ -163,6 +171,7 @@ export class VmcbView {
     const to = (this.at + offset) >>> 2;
     u32[to] = u32[from >>> 2]!;
     u32[to + 1] = u32[(from >>> 2) + 1]!;
+    this.written();
   }
   /** As `load64`, with bit 47 copied into bits 63:48: "VMRUN and #VMEXIT canonicalize ... all base addresses". */
   loadCanonical(offset: number, to: number): void {

@@ -164,11 +164,13 @@ export class Vmx {
   }
   set(field: number, value: bigint): void {
     this.u64[(this.at + field) >>> 3] = value;
+    this.m.dirty[this.at >>> 12] = 1;
   }
   set32(field: number, value: number): void {
     const i = (this.at + field) >>> 2;
     this.u32[i] = value;
     this.u32[i + 1] = 0;
+    this.m.dirty[this.at >>> 12] = 1;
   }
   /** A field that holds a physical address, as a number. Exact below 2^53. */
   getAddress(field: number): number {
@@ -185,6 +187,7 @@ export class Vmx {
     const to = (this.at + field) >>> 2, from = address >>> 2;
     this.u32[to] = this.u32[from]!;
     this.u32[to + 1] = this.u32[from + 1]!;
+    this.m.dirty[this.at >>> 12] = 1;
   }
 
   get revision(): number {
@@ -195,9 +198,11 @@ export class Vmx {
   }
   set launched(v: boolean) {
     this.u32[(this.at + LAUNCH_OFFSET) >>> 2] = v ? 1 : 0;
+    this.m.dirty[this.at >>> 12] = 1;
   }
   set abortIndicator(v: number) {
     this.u32[(this.at + ABORT_OFFSET) >>> 2] = v;
+    this.m.dirty[this.at >>> 12] = 1;
   }
 
   /** The tag for translations of a guest. `root` is the EPT root, or NO_VMCS without EPT. */

@@ -9,7 +9,7 @@
 import type { LinearMemory } from '../../mem/linear-memory.js';
 import type { PhysicalMemory } from '../../mem/physical.js';
 import type { Mmu } from '../../mmu/mmu.js';
-import { TLB_ENTRIES, TLB_ENTRY_BYTES, type TlbPool } from '../../mmu/tlb.js';
+import { TAG_WRITE, TLB_ENTRIES, TLB_ENTRY_BYTES, type TlbPool, WITHHELD } from '../../mmu/tlb.js';
 import { FAULT, OK, READ, WRITE } from '../../mmu/format.js';
 import { AC_, EVENT_TYPE, GUEST_EVENT, PFV } from '../events.js';
 import type { PlatformPort, TimingPort } from '../ports.js';
@@ -62,6 +62,10 @@ export class MemoryAccess {
     }
     const room = 4096 - (lo & 0xfff);
     if (room < size) return this.resolveCrossing(hi, lo, size, room, access, user, implicit);
+    if ((access & WRITE) !== 0) {
+      const known = this.firstStore(hi, lo, user, implicit);
+      if (known !== 0) return known;
+    }
     if (!this.translate(hi, lo, access, user, implicit)) return 0;
     const { hpa } = this.mmu;
     const at = this.phys.address(hpa);
@@ -75,6 +79,14 @@ export class MemoryAccess {
     this.pieces = 0;
     if (write) this.addPiece(hpa, size);
     return SCRATCH_DATA;
+  }
+
+  /** The address when the page's tag is withheld until its first store since a snapshot; else 0. As if the tag had been there. */
+  private firstStore(hi: number, lo: number, user: boolean, implicit: boolean): number {
+    const tlb = this.host.tlbFor(user, implicit);
+    if (tlb === 0 || this.tlb.withheld(tlb, hi, lo, TAG_WRITE) !== WITHHELD.clean) return 0;
+    this.tlb.release(tlb, lo, TAG_WRITE, WITHHELD.clean);
+    return this.tlb.addressIn(tlb, lo);
   }
 
   private resolveCrossing(hi: number, lo: number, size: number, room: number, access: number, user: boolean, implicit: boolean): number {
@@ -165,6 +177,7 @@ export class MemoryAccess {
       // Writes to firmware are lost, as on a PC.
       if (!this.phys.writable(hpa)) return;
       u8.copyWithin(at, from, from + length);
+      this.m.dirty[at >>> 12] = 1;
       this.cache.written(hpa, length);
       return;
     }
