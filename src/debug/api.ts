@@ -107,6 +107,8 @@ export interface FieldView {
   /** Changed by the last transition (or by the hypervisor since), and its value before. */
   readonly changed: boolean;
   readonly before?: string;
+  /** Who changed it: the processor in the transition itself, or the host's software since (both: software, later). */
+  readonly changedBy?: 'transition' | 'hypervisor';
   /** Bits that have names, for control fields. */
   readonly bits?: readonly { readonly name: string; readonly bit: number; readonly set: boolean; readonly meaning: string }[];
 }
@@ -134,6 +136,12 @@ export interface ExitView {
   readonly details: readonly { readonly name: string; readonly value: string }[];
   /** Where the hypervisor set the control that made it exit. */
   readonly askedBy?: { readonly file: string; readonly line: number };
+  /** Manual, section and title of the rule that the sentence applies. */
+  readonly section?: string;
+  /** Number in the log, counted from power-on. */
+  readonly number?: number;
+  /** Cycles since power-on; -1: not yet. */
+  readonly stamps?: { readonly guestLeaves: number; readonly handlerStarts: number; readonly handlerEnds: number; readonly guestResumes: number };
 }
 
 /** One entry of a page walk. */

@@ -87,6 +87,11 @@ class Chip {
     return wanted < this.rank(busy) ? (this.top + wanted) & 7 : -1;
   }
 
+  /** The vector of an input; of none (-1), the spurious one's. */
+  vectorOf(input: number): number {
+    return this.base + (input < 0 ? 7 : input);
+  }
+
   /** The acknowledge cycle: the vector. Without a request it is the spurious input 7. */
   acknowledge(): number {
     const input = this.request;
@@ -207,6 +212,13 @@ export class Pic implements PortDevice {
   /** Is the processor's INTR wire high? */
   get pending(): boolean {
     return this.asserted;
+  }
+
+  /** The vector that `acknowledge` would give now, or -1; nothing changes. */
+  get pendingVector(): number {
+    if (!this.asserted) return -1;
+    const { request } = this.master;
+    return request !== 2 ? this.master.vectorOf(request) : this.slave.vectorOf(this.slave.request);
   }
 
   /** The two INTA cycles: the vector. */

@@ -187,6 +187,11 @@ export class Platform implements PlatformPort {
     const apic = this.lapics[cpu.id];
     return apic.pendingVector >= 0 || apic.extIntPending;
   }
+  /** The vector of the external interrupt that waits for a processor, or -1; nothing is acknowledged. */
+  pendingVector(processor: number): number {
+    const apic = this.lapics[processor];
+    return apic.pendingVector >= 0 ? apic.pendingVector : apic.extIntPending ? this.pic.pendingVector : -1;
+  }
   acknowledgeInterrupt(cpu: Cpu): number {
     const apic = this.lapics[cpu.id];
     return apic.pendingVector >= 0 || !apic.extIntPending ? apic.acknowledge() : this.pic.acknowledge();

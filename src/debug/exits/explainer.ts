@@ -1,0 +1,208 @@
+/**
+ * Why did it exit: listens to a machine, keeps what each VM exit and failed VM entry was, and says it in a sentence when asked.
+ *
+ * Invariants: listening changes nothing in the run; every answer holds for where the machine stands, after going back too: what lies
+ * behind that position is not shown, and playing it again adds nothing. Sentences are composed when asked for, from recorded facts.
+ */
+
+import type { ExitView, Position } from '../api.js';
+import type { Machine } from '../../machine/machine.js';
+import { PROBE, type ProbeKind } from '../../machine/probe.js';
+import { exitName } from '../../svm/intercepts.js';
+import { VMEXIT_INVALID } from '../../svm/intercepts.js';
+import { VMCB } from '../../svm/fields.js';
+import { ERROR, REASON, REASON_NAMES } from '../../vtx/controls.js';
+import { blockOf, Capture } from './capture.js';
+import { ControlWrites } from './control-writes.js';
+import { entryFailure } from './entry-failures.js';
+import { type ControlPlace, detail, type Detail, type Explanation, type FailedRule, Subject } from './explanation.js';
+import { failedRule } from './failed-rule.js';
+import { ExitFacts, KIND, RECORD_WORDS } from './facts.js';
+import { ExitLog, type ExitRow, type LogOptions, type ReasonSummary } from './log.js';
+import { explainSvm } from './svm-sentences.js';
+import { explainVmx } from './vmx-sentences.js';
+import { plainHex } from './words.js';
+
+export interface ExplainerOptions extends LogOptions {
+  /** Source of a linear address of the hypervisor, from its symbols. */
+  readonly place?: (linear: bigint) => { readonly file: string; readonly line: number } | undefined;
+  /** RIP of the instruction that stored last to physical memory before a position, where it is known. */
+  readonly lastStore?: (address: number, bytes: number, before: Position) => bigint | undefined;
+}
+
+const KINDS: readonly ProbeKind[] = [PROBE.vmExit, PROBE.vmEntry, PROBE.vmEntryFailed, PROBE.vmHandlerStart, PROBE.vmHandlerEnd, PROBE.vmwrite];
+
+/** The name that `Machine.exitCounts` has for an exit, or that of a refused entry. */
+export function reasonName(kind: number, code: number): string {
+  if (kind === KIND.svmExit) return exitName(code);
+  if (kind === KIND.vmxEntryRefused) return `VM_ENTRY_REFUSED_${code}`;
+  return REASON_NAMES[code] ?? String(code);
+}
+
+export class ExitExplainer {
+  private readonly log: ExitLog;
+  private readonly writes = new ControlWrites();
+  private readonly failures = new Map<number, FailedRule>();
+  private machine: Machine | undefined;
+  private capture: Capture | undefined;
+  private detach: (() => void) | undefined;
+  /** Order of events while the machine has no exact positions. */
+  private heard = 0;
+
+  constructor(private readonly options: ExplainerOptions = {}) {
+    this.log = new ExitLog(RECORD_WORDS, options);
+  }
+
+  /** Starts listening. @returns the function that ends it */
+  attach(machine: Machine): () => void {
+    this.detach?.();
+    this.machine = machine;
+    this.capture = new Capture(machine);
+    this.detach = machine.probe.subscribe((kind, cycle, vcpu, a, _b, c, d) => this.event(kind, cycle, vcpu, a, c, d), KINDS);
+    return () => this.detach?.();
+  }
+
+  // --- listening
+
+  private event(kind: ProbeKind, cycle: number, vcpu: number, a: number, c: number, d: number): void {
+    const machine = this.machine!;
+    const p = this.now ?? { instructions: this.heard++, events: 0 };
+    switch (kind) {
+      case PROBE.vmExit: {
+        const svm = machine.extension === 'svm';
+        const failed = svm ? a === VMEXIT_INVALID : a === REASON.ENTRY_FAILURE_GUEST_STATE || a === REASON.ENTRY_FAILURE_MSR_LOADING;
+        this.exit(p, cycle, vcpu, svm ? KIND.svmExit : KIND.vmxExit, a, failed);
+        break;
+      }
+      case PROBE.vmEntryFailed:
+        // The other failures are announced as exits, too.
+        if (machine.extension === 'vmx' && (a === ERROR.entryControls || a === ERROR.entryHostState)) this.exit(p, cycle, vcpu, KIND.vmxEntryRefused, a, true);
+        break;
+      case PROBE.vmHandlerStart:
+        this.log.handlerStarts(vcpu, cycle);
+        break;
+      case PROBE.vmHandlerEnd:
+        this.log.handlerEnded(vcpu, cycle);
+        break;
+      case PROBE.vmEntry:
+        this.log.resumed(p, vcpu, c, cycle);
+        break;
+      case PROBE.vmwrite:
+        this.writes.wrote(p, c, a, d, () => machine.processors[vcpu].vcpu.s.rip);
+    }
+  }
+
+  private exit(p: Position, cycle: number, vcpu: number, kind: number, code: number, failed: boolean): void {
+    if (!this.log.isNew(p)) return;
+    const words = this.log.add(p, vcpu, kind, code, cycle);
+    if (!this.capture!.record(words, vcpu, code, kind === KIND.vmxEntryRefused)) return;
+    const f = new ExitFacts(words);
+    this.log.describe(f.blockAt, f.rip, !failed);
+    if (!failed) return;
+    const rule = failedRule(this.machine!, vcpu, f);
+    if (rule !== undefined) this.failures.set(this.log.end - 1, rule);
+  }
+
+  // --- asking
+
+  /** The last exit or failed entry before where the machine stands. */
+  last(): ExitView | undefined {
+    const now = this.now, end = now === undefined ? this.log.end : this.log.endAt(now);
+    const row = this.log.row(end - 1, now);
+    return row === undefined ? undefined : this.view(row);
+  }
+  /**
+   * Exits up to where the machine stands.
+   * @param from number of the first, counted from power-on; below 0: counted from the end. @param n how many at most
+   */
+  list(from: number, n: number): ExitView[] {
+    const now = this.now, end = now === undefined ? this.log.end : this.log.endAt(now);
+    const first = Math.max(this.log.first, from < 0 ? end + from : from);
+    const out: ExitView[] = [];
+    for (let i = first; i < Math.min(end, first + n); i++) out.push(this.view(this.log.row(i, now)!));
+    return out;
+  }
+  /** Exits so far. */
+  get count(): number {
+    const { now } = this;
+    return now === undefined ? this.log.end : this.log.endAt(now);
+  }
+  /** Exits by reason up to where the machine stands, most frequent first. */
+  histogram(): ReasonSummary[] {
+    return this.log.histogram(this.now, reasonName).filter((r) => !r.reason.startsWith('VM_ENTRY_REFUSED_'));
+  }
+  /**
+   * The exit of the control block in use, from the machine's state alone: for when nobody listened. Right only while the host has executed
+   * nothing since the exit.
+   */
+  explainHere(vcpu = 0): ExitView | undefined {
+    const { machine } = this;
+    const block = machine === undefined ? undefined : blockOf(machine, vcpu);
+    if (machine === undefined || block === undefined || machine.processors[vcpu].vcpu.inGuest) return undefined;
+    const words = new Uint32Array(RECORD_WORDS), f = new ExitFacts(words);
+    const capture = this.capture!;
+    capture.record(words, vcpu, 0);
+    const svm = block.kind === 'VMCB', code = svm ? new ExitFacts(words).block32(VMCB.EXITCODE) | 0 : f.vmcs32('EXIT_REASON') & 0xffff;
+    capture.record(words, vcpu, code);
+    const p = this.now ?? { instructions: machine.instructions, events: 0 }, cycle = machine.cycles;
+    return this.compose({
+      number: -1, position: p, vcpu, kind: svm ? KIND.svmExit : KIND.vmxExit, code, rip: new ExitFacts(words).rip, leaves: cycle, starts: cycle, ends: -1, resumes: -1,
+    }, words);
+  }
+  /** Forgets what came after where the machine stands: the run takes another way from here (input was given). */
+  forgetFuture(): void {
+    const { now } = this;
+    if (now === undefined) return;
+    this.log.forget(now);
+    this.writes.forget(now);
+  }
+
+  /** Undefined while the machine has no exact positions: everything recorded counts. */
+  private get now(): Position | undefined {
+    return (this.machine as { readonly position?: Position } | undefined)?.position;
+  }
+
+  // --- composing
+
+  private view(row: ExitRow): ExitView {
+    return this.compose(row, this.log.factsOf(row.number));
+  }
+
+  private compose(row: ExitRow, words: Uint32Array | undefined): ExitView {
+    const reason = reasonName(row.kind, row.code);
+    const facts = words === undefined ? undefined : new ExitFacts(words);
+    const subject = facts === undefined ? undefined : new Subject(facts, (i) => this.machine?.processors[row.vcpu]?.vcpu.msrs.get(i)?.name, this.failures.get(row.number));
+    const e = subject === undefined ? undefined : row.kind === KIND.vmxEntryRefused ? entryFailure(subject) : facts!.svm ? explainSvm(subject) : explainVmx(subject);
+    const askedBy = e?.control === undefined ? undefined : this.askedBy(facts!, e.control, row.position);
+    const sentence = e === undefined ? `${reason} at ${plainHex(row.rip)}; its facts are no longer kept: go there to see them` : `${e.text}${askedBy === undefined ? '' : `; the hypervisor asked for it in ${askedBy.file}:${askedBy.line}`}`;
+    return {
+      position: row.position,
+      cycle: row.leaves,
+      vcpu: row.vcpu,
+      reason,
+      sentence: `${sentence}.`,
+      details: [...common(row, subject), ...(e?.details ?? [])],
+      ...(askedBy === undefined ? {} : { askedBy }),
+      ...(e === undefined ? {} : { section: e.section }),
+      ...(row.number < 0 ? {} : { number: row.number }),
+      stamps: { guestLeaves: row.leaves, handlerStarts: row.starts, handlerEnds: row.ends, guestResumes: row.resumes },
+    };
+  }
+
+  private askedBy(f: ExitFacts, control: ControlPlace, before: Position): { file: string; line: number } | undefined {
+    const rip = control.kind === 'vmcs' ? this.writes.lastChange(f.blockAt, control.encoding, control.mask, before) : this.options.lastStore?.(control.address, control.bytes, before);
+    return rip === undefined ? undefined : this.options.place?.(rip);
+  }
+}
+
+/** Facts that every exit has. */
+function common(row: ExitRow, s: Subject | undefined): Detail[] {
+  const out = [detail('reason', `${row.code}`), detail('RIP', row.rip)];
+  if (s === undefined) return out;
+  if (s.instruction.length > 0) out.push(detail('instruction', s.instruction.text));
+  const { facts } = s;
+  if (!facts.svm && facts.kind === KIND.vmxExit) out.push(detail('exit qualification', facts.vmcs('EXIT_QUALIFICATION')), detail('instruction length', String(facts.vmcs32('VM_EXIT_INSTRUCTION_LENGTH'))));
+  if (facts.svm) out.push(detail('EXITINFO1', facts.block64(VMCB.EXITINFO1)), detail('EXITINFO2', facts.block64(VMCB.EXITINFO2)));
+  return out;
+}
+export type { Explanation, ReasonSummary };
