@@ -83,6 +83,10 @@ export class CpuFacade implements Cpu {
   private variant = 0;
   private supervisorTlb = 0;
   protected charged = 0;
+  /** Cycles taken out of `left` so that the chain leaves early; the slice still has them. */
+  protected withheld = 0;
+  /** A VM exit happened, and no instruction retired. */
+  protected exited = false;
 
   constructor(c: VcpuConfig) {
     this.id = c.id;
@@ -124,10 +128,10 @@ export class CpuFacade implements Cpu {
     this.charged += cycles;
   }
   kick(): void {
-    const { i32 } = this.m;
-    if (i32[S.left >>> 2]! <= 0) return;
-    i32[S.sliceBudget >>> 2]! -= i32[S.left >>> 2]!;
-    i32[S.left >>> 2] = 0;
+    const { i32 } = this.m, rest = i32[S.left >>> 2]! + this.withheld;
+    if (rest <= 0) return;
+    i32[S.sliceBudget >>> 2]! -= rest;
+    i32[S.left >>> 2]! -= rest;
   }
   get inGuest(): boolean {
     return this.m.u32[S.guest >>> 2] !== 0;
@@ -183,6 +187,7 @@ export class CpuFacade implements Cpu {
   }
   nestedFault(): void {
     if (this.virt === null) throw new Error('nested fault without an extension');
+    this.exited = true;
     this.virt.nestedFault(this, this.mmu.nestedFault);
   }
 

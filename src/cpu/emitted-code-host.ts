@@ -21,6 +21,10 @@ import { checkedLinear } from './system/segments.js';
 export class EmittedCodeCalls extends CpuFacade implements EmittedCodeHost {
   private readonly view = new RecordView(this.m, this);
 
+  /** The record whose instruction runs, while something that it called does. */
+  protected get running(): number {
+    return this.view.record;
+  }
   /** Makes S.rip and S.nextRip those of a record. */
   private look(record: number): RecordView {
     const { u32, u16, u8 } = this.m;
@@ -80,7 +84,10 @@ export class EmittedCodeCalls extends CpuFacade implements EmittedCodeHost {
       return result;
     } catch (e) {
       if (e !== GUEST_EVENT) throw e;
-      if (this.s.get32(S.pending) === 0) this.charge(1);
+      if (this.s.get32(S.pending) === 0) {
+        this.exited = true;
+        this.charge(1);
+      }
       return LEAVE;
     }
   }

@@ -76,7 +76,11 @@ const FIELDS = {
   sliceBudget: 4,
   sliceStart: 8, // f64 cycles
   instructions: 8, // f64, instructions retired (cycle mode and functional mode)
-  retired: 4, // instructions in this slice (cycle mode)
+  retired: 4, // instructions since the run loop counted them last (cycle mode)
+  /** 1: a stop came in the middle of a block. The record at RIP is next, its fetch has been charged, and no event is looked at before it. */
+  midBlock: 4,
+  /** Why a chain has left: see LEFT_BY. */
+  leftBy: 4,
   account: 4, // of the code that executes: AttributionPort
   currentPage: 4, // address of the code-page structure that executes now
   scratch: [8, 16], // arguments and results of memory slow paths and helpers
@@ -143,6 +147,12 @@ export const gprAddress = (index: number): number => S.gpr + index * 8;
 
 /** What decoding depends on besides the bytes: the code size. */
 export const MODE = { bits16: 0, bits32: 1, bits64: 2 } as const;
+
+/**
+ * How a chain of records ended, for one that was made to leave where it would have gone on: 0 at a helper, a fault or a miss, where the
+ * run loop is to look at everything; else bits. `samePage`: the branch goes to a record of its own page.
+ */
+export const LEFT_BY = { blockEnd: 1, stopRecord: 2, samePage: 8 } as const;
 
 /** SDM 3C §25.4.2 "Guest Non-Register State", activity state. */
 export const ACTIVITY = { active: 0, hlt: 1, shutdown: 2, waitForSipi: 3 } as const;

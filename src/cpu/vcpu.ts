@@ -2,15 +2,16 @@
  * One virtual processor: the run loop.
  *
  * The loop delivers what is pending, looks at events (pending-events.ts), then lets a chain of records run until something leaves: a
- * helper, a fault, an instruction that is not decoded, or the end of the slice. Interrupts are looked at where blocks end.
+ * helper, a fault, an instruction that is not decoded, or the end of the slice. Interrupts are looked at where blocks end. How a run
+ * stops in the middle of a block: exact-run.ts.
  *
  * Invariant: every pass of the loop takes at least one cycle, so that no guest can stop time.
  */
 
-import { CodeFetch } from './code-fetch.js';
 import { STEP_RECORD } from './engine/code-cache.js';
 import { R, RECORD_BYTES, RF_SAME_PAGE } from './engine/record.js';
 import { GUEST_EVENT } from './events.js';
+import { ExactRun } from './exact-run.js';
 import { handleEvents } from './pending-events.js';
 import { PROBE } from './ports.js';
 import { ACTIVITY, S, STATE_BYTES, TF } from './state.js';
@@ -18,10 +19,10 @@ import { afterInstruction, beginInstruction, debugStepNeeded } from './system/de
 import { deliverPending } from './system/delivery.js';
 import { resetState } from './system/reset.js';
 
-/** Why `run` returned. `stopped`: something is not implemented; `stopReason` says what and where. */
-export type VcpuExit = 'slice' | 'halt' | 'shutdown' | 'wait-for-sipi' | 'stopped';
+/** Why `run` returned. `limit`: the goal of the run is reached, the slice can go on. `stopped`: something is not implemented; `stopReason` says what and where. */
+export type VcpuExit = 'slice' | 'limit' | 'halt' | 'shutdown' | 'wait-for-sipi' | 'stopped';
 
-export class Vcpu extends CodeFetch {
+export class Vcpu extends ExactRun {
   /** Instructions retired since power-on, up to the last return of `run`. */
   instructions = 0;
 
@@ -53,52 +54,87 @@ export class Vcpu extends CodeFetch {
   // ---- the run loop
 
   /**
-   * Runs until `maxCycles` have passed (or a few more: an instruction is not cut), or something else ends the slice.
+   * Runs a slice: until `maxCycles` have passed (or a few more: a block is not cut), or something else ends it.
    * @param start cycles since power-on at which the slice begins
    */
   run(start: number, maxCycles: number): VcpuExit {
+    this.begin(start, maxCycles);
+    return this.go();
+  }
+  /** Begins a slice, without running. */
+  begin(start: number, maxCycles: number): void {
     this.activate();
     const { m } = this;
     m.view.setFloat64(S.sliceStart, start, true);
     m.i32[S.sliceBudget >>> 2] = m.i32[S.left >>> 2] = maxCycles;
+  }
+  /** Goes on with the slice until it ends, or until the goal is reached (`limit`): then it may be called again. */
+  go(): VcpuExit {
+    this.activate();
+    const { m } = this, { control } = this.engine;
     m.u32[S.retired >>> 2] = 0;
+    this.counted = this.elapsed;
     this.charged = 0;
     const exit = this.loop();
-    this.instructions += this.engine.timing !== undefined ? m.u32[S.retired >>> 2]! : m.i32[S.sliceBudget >>> 2]! - this.left - this.charged;
+    const retired = this.live;
+    this.instructions += retired;
+    control.retired += retired;
+    m.u32[S.retired >>> 2] = 0;
+    this.counted = this.elapsed;
+    this.charged = 0;
     return exit;
   }
-  /** Cycles that the last `run` took. */
+  /** Cycles of the slice that have passed. */
   get elapsed(): number {
     return this.m.i32[S.sliceBudget >>> 2]! - this.left;
   }
+  override kick(): void {
+    this.activate();
+    super.kick();
+  }
 
   private loop(): VcpuExit {
-    const { m, s } = this;
-    while (this.left > 0) {
+    const { m, s } = this, { control } = this.engine;
+    for (;;) {
+      const mid = m.u32[S.midBlock >>> 2] !== 0;
+      if (!mid && this.left <= 0) break;
       if (this.stopReason !== undefined) return 'stopped';
+      if ((control.bounded || control.stopWanted) && (mid || this.acts()) && control.reached(this.total, this.now())) return 'limit';
       try {
-        if (s.get32(S.pending) !== 0) {
+        if (mid) this.resume();
+        else if (s.get32(S.pending) !== 0) {
+          this.exited = true;
           this.charge(1);
           deliverPending(this);
-          continue;
+        } else if (handleEvents(this)) this.exited = true;
+        else {
+          const activity = m.u32[S.activity >>> 2]!;
+          if (activity !== ACTIVITY.active) return activity === ACTIVITY.hlt ? 'halt' : activity === ACTIVITY.shutdown ? 'shutdown' : 'wait-for-sipi';
+          const shadow = m.u32[S.interruptShadow >>> 2]!;
+          if (shadow !== 0 || debugStepNeeded(this) || (this.inGuest && this.virt?.singleStep === true)) this.step();
+          else {
+            if (this.inGuest) this.cutToDeadline();
+            const record = this.fetch();
+            if (record !== 0) this.chain(record, true);
+          }
         }
-        if (handleEvents(this)) continue;
-        const activity = m.u32[S.activity >>> 2]!;
-        if (activity !== ACTIVITY.active) return activity === ACTIVITY.hlt ? 'halt' : activity === ACTIVITY.shutdown ? 'shutdown' : 'wait-for-sipi';
-        const shadow = m.u32[S.interruptShadow >>> 2]!;
-        if (shadow !== 0 || debugStepNeeded(this) || (this.inGuest && this.virt?.singleStep === true)) {
-          this.step();
-          continue;
-        }
-        if (this.inGuest) this.cutToDeadline();
-        const record = this.fetch();
-        if (record === 0) continue;
-        this.engine.handlers.enter(record, this.left);
       } catch (e) {
         if (e !== GUEST_EVENT) throw e;
+        if (s.get32(S.pending) === 0) this.exited = true;
+      }
+      if (this.exited) {
+        this.exited = false;
+        control.event(this.total);
       }
     }
     return this.stopReason === undefined ? 'slice' : 'stopped';
+  }
+  /** Is there an instruction or an event that would be next? False while the processor halts and nothing could wake it now. */
+  private acts(): boolean {
+    const activity = this.m.u32[S.activity >>> 2]!;
+    if (activity === ACTIVITY.active || this.m.u32[S.pending >>> 2] !== 0 || this.m.u32[S.pendingDebug >>> 2] !== 0) return true;
+    if (this.nmiPending || this.initPending || this.sipiVector >= 0 || this.inGuest) return true;
+    return activity === ACTIVITY.hlt && this.platform.interruptPending(this);
   }
 
   /** Ends the slice at the extension's deadline (VMX-preemption timer) if that comes first. */
@@ -138,12 +174,6 @@ export class Vcpu extends CodeFetch {
     afterInstruction(this, stepped);
     if (m.u32[S.shadowArmed >>> 2] === 0) m.u32[S.interruptShadow >>> 2] = 0;
   }
-  private stopAfter(off: number): void {
-    const { m } = this;
-    m.u32.fill(0, (STEP_RECORD + RECORD_BYTES) >>> 2, (STEP_RECORD + 2 * RECORD_BYTES) >>> 2);
-    m.u32[(STEP_RECORD + RECORD_BYTES) >>> 2] = this.engine.handlers.base.stop;
-    m.u16[(STEP_RECORD + RECORD_BYTES + R.off) >>> 1] = off;
-  }
   /** Runs the step record with a budget of one cycle, so that a taken branch leaves too; time stays right. */
   private enterOne(): void {
     const { i32 } = this.m;
@@ -153,6 +183,7 @@ export class Vcpu extends CodeFetch {
     this.engine.handlers.enter(STEP_RECORD, 1);
     i32[S.sliceBudget >>> 2]! += spare;
     i32[S.left >>> 2]! += spare;
+    i32[S.leftBy >>> 2] = 0;
   }
 
   /** Reports the skipped time of HLT to the probe. */

@@ -74,12 +74,28 @@ export interface MachineConfig {
   readonly frequencyHz?: number;
 }
 
-/** Bounds of one call of `run`; whichever is reached first. Absent: no bound. */
+/**
+ * A point of a run: instructions retired by all vCPUs since power-on, then events (an exception or interrupt delivered, a VM exit) since
+ * the last of them. Totally ordered, and the same in every replay. The machine stands at it before the next instruction or event.
+ */
+export interface Position {
+  readonly instructions: number;
+  readonly events: number;
+}
+
+/**
+ * Bounds of one call of `run`; whichever is reached first. Absent: no bound. Without `exact` the run goes on to the end of the block
+ * (the next taken branch) in which the bound is reached.
+ */
 export interface RunLimits {
   /** Total instructions retired by all vCPUs since power-on. */
   readonly instructions?: number;
   /** Cycle since power-on. */
   readonly cycle?: number;
+  /** Instead of `instructions`; always exact. */
+  readonly position?: Position;
+  /** Stop at the very instruction, or the first that ends at or after `cycle` (unless a single block takes 100 000 cycles). */
+  readonly exact?: boolean;
 }
 
 /** Why a run ended. */

@@ -16,7 +16,7 @@ import { LinearMemory } from '../mem/linear-memory.js';
 import { RAM_BASE } from '../mem/layout.js';
 import { PhysicalMemory } from '../mem/physical.js';
 import { Attribution, TRANSITION } from './attribution.js';
-import type { MachineConfig, RunLimits, StopReason } from './config.js';
+import type { MachineConfig, Position, RunLimits, StopReason } from './config.js';
 import { Dma } from './dma.js';
 import { EventQueue } from './event-queue.js';
 import { createExtension, type ExtensionKind, extensionOf, profileCpuid } from './extension.js';
@@ -31,10 +31,8 @@ import { createTiming, type Timing } from './timing.js';
 
 /** Cycles that a vCPU runs before the next one gets its turn. */
 const QUANTUM = 10_000;
-/** Longest slice of a single vCPU: bounds the time until `requestStop` of a listener is seen. */
+/** Longest slice of a single vCPU. */
 const LONGEST_SLICE = 10_000_000;
-/** No profile retires more instructions in a cycle. */
-const MOST_PER_CYCLE = 16;
 const ATTR_CODE = 0xc09b, ATTR_DATA = 0xc093;
 const X2APIC_BIT = 1 << 21;
 const FOUR_GIB = 0x1_0000_0000;
@@ -61,9 +59,13 @@ export class Machine {
   private readonly romAt: number;
   private stop: StopReason | undefined;
   private resetWanted = false;
-  /** The vCPU that runs now, and the cycle at which its slice should end. */
-  private running: Processor | undefined;
-  private sliceEnd = 0;
+  /** Inside a vCPU's slice, as opposed to standing between two calls of `run` or between slices. */
+  private executing = false;
+  /**
+   * The turn under way, in which each vCPU has a slice of `length` cycles from `begin` on: plain data, so that a snapshot can copy it. `at`:
+   * whose slice is next, or (`inSlice`) runs or was interrupted at cycle `now`. `end`: the longest slice's so far. `idle`: none has run.
+   */
+  readonly turn = { active: false, at: 0, inSlice: false, begin: 0, length: 0, end: 0, idle: true, now: 0 };
 
   /** Builds and starts the machine: power is on, nothing has run. Throws ConfigError, ProfileError or ImageError. */
   constructor(config: MachineConfig) {
@@ -79,8 +81,9 @@ export class Machine {
 
     this.queue = new EventQueue(this.frequencyHz);
     this.queue.onEarlier = (at) => {
-      if (this.running !== undefined && at < this.sliceEnd) this.running.vcpu.kick();
+      if (at < this.turn.begin + this.turn.length) this.running?.vcpu.kick();
     };
+    this.queue.running = () => (this.executing ? this.engineNow() : this.turn.inSlice ? this.turn.now : -Infinity);
     this.memory = new LinearMemory(memoryBytes);
     this.phys = new PhysicalMemory(this.memory);
     this.timing = config.mode === 'cycle' ? createTiming(this.memory, this.phys, profile, cpus, this.extension) : undefined;
@@ -206,37 +209,63 @@ export class Machine {
   serialInput(bytes: Uint8Array): void {
     this.platform.uart.input(bytes);
   }
-  /** Ends `run` at the next block end, from a probe listener or a serial sink. */
+  /** Where the run is, exact also inside a probe listener: there the instruction or event under way is not counted yet. */
+  get position(): Position {
+    const { control } = this.engine, instructions = control.retired + (this.executing ? this.processors[this.turn.at].vcpu.live : 0);
+    return { instructions, events: control.eventsAt(instructions) };
+  }
+  /** The vCPU whose turn it is. */
+  get current(): number {
+    return this.turn.active ? Math.min(this.turn.at, this.processors.length - 1) : 0;
+  }
+  /** From a probe listener or a sink: ends `run` behind the instruction or event that is under way, and changes nothing else. */
   requestStop(): void {
-    this.end({ kind: 'interrupted' });
+    this.engine.control.stopWanted = true;
+    if (this.executing) this.processors[this.turn.at].vcpu.leaveAfterInstruction();
   }
 
   private end(reason: StopReason): void {
     this.stop ??= reason;
     this.running?.vcpu.kick();
   }
+  /** The vCPU whose slice it is. */
+  private get running(): Processor | undefined {
+    return this.turn.inSlice ? this.processors[this.turn.at] : undefined;
+  }
+  private engineNow(): number {
+    return this.processors[this.turn.at].vcpu.now();
+  }
 
   // --- the run loop ---------------------------------------------------------------------------------------------------------
 
   /** Runs until something ends it. After `limit` and `interrupted` it may be called again; after others it returns the same reason at once. */
   run(limits: RunLimits = {}): StopReason {
-    const lastInstruction = limits.instructions ?? Infinity, lastCycle = limits.cycle ?? Infinity;
+    const { position = { instructions: limits.instructions ?? Infinity, events: 0 } } = limits;
+    this.engine.control.aim(position.instructions, position.events, limits.cycle ?? Infinity, limits.exact === true || limits.position !== undefined);
     for (;;) {
-      const { queue } = this;
-      queue.runDue(queue.now());
-      if (this.stop !== undefined) return this.takeStop();
-      if (this.resetWanted) this.start(false);
-      const left = lastInstruction - this.instructions;
-      if (left <= 0 || queue.now() >= lastCycle) return { kind: 'limit' };
-      const most = this.timing === undefined ? left : Math.ceil(left / MOST_PER_CYCLE);
-      this.turn(Math.min(LONGEST_SLICE, most, Math.max(1, this.nextWake - queue.now()), Math.max(1, lastCycle - queue.now())), lastCycle);
+      const { queue, turn } = this;
+      if (!turn.active) {
+        queue.runDue(queue.now());
+        if (this.stop !== undefined) return this.stop;
+        if (this.resetWanted) this.start(false);
+        const begin = queue.now(), wait = Math.max(1, this.nextWake - begin);
+        Object.assign(turn, { active: true, at: 0, begin, length: Math.min(this.processors.length === 1 ? LONGEST_SLICE : QUANTUM, wait), end: begin, idle: true });
+      }
+      if (!this.takeTurn()) return this.pause();
     }
   }
+  /** One instruction of the vCPU whose turn it is, or one event instead; `limit` when nothing ended the run. */
+  stepOne(): StopReason {
+    const { instructions, events } = this.position;
+    return this.run({ position: { instructions, events: events + 1 } });
+  }
 
-  private takeStop(): StopReason {
-    const reason = this.stop!;
-    if (reason.kind === 'interrupted') this.stop = undefined;
-    return reason;
+  /** A goal is reached, or a stop was asked for. */
+  private pause(): StopReason {
+    const { control } = this.engine;
+    if (!control.stopWanted) return { kind: 'limit' };
+    control.stopWanted = false;
+    return { kind: 'interrupted' };
   }
 
   /** The cycle of the next event, or of the next deadline of a guest that halts. */
@@ -247,35 +276,43 @@ export class Machine {
     return next;
   }
 
-  /** One slice of every vCPU that can run, of up to `budget` cycles; or a jump to the next event. */
-  private turn(budget: number, lastCycle: number): void {
-    const { processors, queue } = this;
-    const length = processors.length === 1 ? budget : Math.min(budget, QUANTUM);
-    const begin = queue.now();
-    let end = begin, idle = true;
-    for (const p of processors) {
-      const ran = this.slice(p, begin, length);
-      if (ran < 0) continue;
-      idle = false;
-      end = Math.max(end, begin + ran);
+  /**
+   * One slice of every vCPU that can run, or a jump to the next event. False when the goal of the run interrupted it: the next call goes
+   * on. How long a turn is depends on the machine alone, so that interruptions change nothing.
+   */
+  private takeTurn(): boolean {
+    const { processors, queue, turn, engine: { control } } = this;
+    while (turn.at < processors.length) {
+      const ran = this.slice(processors[turn.at]);
+      if (turn.inSlice) return false;
+      turn.at++;
+      if (ran >= 0) {
+        turn.idle = false;
+        turn.end = Math.max(turn.end, turn.begin + ran);
+      }
       if (this.stop !== undefined || this.resetWanted) break;
     }
-    queue.advanceTo(end);
-    if (idle && this.stop === undefined && !this.resetWanted) this.skip(lastCycle);
+    const idle = turn.idle && this.stop === undefined && !this.resetWanted;
+    // Where nobody acts, there may never be a next instruction to stop before.
+    if (idle && control.reached(control.retired, queue.now())) return false;
+    queue.advanceTo(turn.end);
+    turn.active = false;
+    if (idle) this.skip(control.cycle);
+    return true;
   }
 
-  /** Runs one vCPU; returns the cycles it took, or -1 when it had nothing to do. */
-  private slice(p: Processor, begin: number, length: number): number {
-    const { vcpu } = p, { queue, platform } = this;
-    this.running = p;
-    this.sliceEnd = begin + length;
-    platform.current = vcpu.id;
-    vcpu.activate();
-    queue.running = () => vcpu.now();
-    const exit = vcpu.run(begin, length), elapsed = vcpu.elapsed;
-    queue.running = undefined;
-    this.running = undefined;
+  /** Runs one vCPU, from where its slice was interrupted; returns the cycles it took, or -1 when it had nothing to do. */
+  private slice(p: Processor): number {
+    const { vcpu } = p, { turn } = this;
+    this.platform.current = vcpu.id;
+    if (!turn.inSlice) vcpu.begin(turn.begin, turn.length);
+    turn.inSlice = this.executing = true;
+    const exit = vcpu.go(), { elapsed } = vcpu;
+    this.executing = false;
+    turn.now = vcpu.now();
     p.remember();
+    if (exit === 'limit') return elapsed;
+    turn.inSlice = false;
     if (exit === 'stopped') {
       const { what, address } = vcpu.stopReason!;
       this.end({ kind: 'not-implemented', what, address });

@@ -10,7 +10,7 @@ import { FunctionEmitter } from '../../wasm/function.js';
 import { Wasm, type WasmModule } from '../../wasm/host.js';
 import { ModuleBuilder } from '../../wasm/module.js';
 import { I32, I64 } from '../../wasm/opcodes.js';
-import { MODE, S } from '../state.js';
+import { LEFT_BY, MODE, S } from '../state.js';
 import { CODE_PAGE_TABLE } from './code-cache.js';
 import { helperId } from './helpers.js';
 import { reportMarker } from './marker.js';
@@ -20,6 +20,8 @@ import { P, PAGE_HEADER, R, RECORD_BYTES, RF_SAME_PAGE } from './record.js';
 const REC = 0, LEFT = 1, HANDLER = 0;
 
 const leave = (f: FunctionEmitter): FunctionEmitter => f.i32(0).get(LEFT).mem('i32.store', S.left).op('return');
+/** Leaves where a block ends because the budget is used up: a chain that was cut short goes on from here. */
+const leaveBlock = (f: FunctionEmitter): FunctionEmitter => leave(f.i32(0).i32(LEFT_BY.blockEnd).mem('i32.store', S.leftBy));
 /** Cycle mode only: index of `fetchAt`; goes before every arrival at a record that did not follow in sequence. */
 type FetchAt = number | undefined;
 const chargeFetch = (f: FunctionEmitter, record: number, fetchAt: FetchAt): void => {
@@ -96,6 +98,7 @@ function branchSlow(dispatchIndex: number, fetchAt: FetchAt): FunctionEmitter {
   f.get(REC).mem('i32.load8_u', R.operandWidth).i32(16).op('i32.eq').if();
   f.i32(0).i32(0).mem('i64.load', S.rip).i64(0xffffn).op('i64.and').mem('i64.store', S.rip).end();
   f.get(LEFT).i32(0).op('i32.le_s').if();
+  f.i32(0).get(REC).mem('i32.load8_u', R.flags).i32(LEFT_BY.samePage).op('i32.and').i32(LEFT_BY.blockEnd).op('i32.or').mem('i32.store', S.leftBy);
   leave(f).end();
   f.get(REC).mem('i32.load8_u', R.flags).i32(RF_SAME_PAGE).op('i32.and').if();
   f.i32(0).mem('i32.load', S.currentPage).get(REC).mem('i32.load', R.disp).i32(2).op('i32.shl').op('i32.add').mem('i32.load', PAGE_HEADER).tee(record).if();
@@ -137,7 +140,7 @@ function straddle(): FunctionEmitter {
 
 const compiled: (WasmModule | undefined)[] = [];
 
-/** The module of base handlers: exports enter, dispatch, branchSlow and one function per name in `Handlers.base`; with timing also fetchAt. */
+/** The module of base handlers: exports enter, resume, dispatch, branchSlow and one function per name in `Handlers.base`; with timing also fetchAt. */
 export function baseModule(timing: boolean): WasmModule {
   const known = compiled[Number(timing)];
   if (known !== undefined) return known;
@@ -156,6 +159,9 @@ export function baseModule(timing: boolean): WasmModule {
   chargeFetch(enter, REC, fetchAt);
   go(enter, REC).op('unreachable');
   m.add(enter, [], 'enter');
+  const resume = new FunctionEmitter(HANDLER_TYPE.params);
+  go(resume, REC).op('unreachable');
+  m.add(resume, [], 'resume');
   const stopNow = (f: FunctionEmitter): void => void leave(f);
   // marker: XCHG BX,BX. It does nothing, and the probe hears of it.
   const marker = new FunctionEmitter(HANDLER_TYPE.params);
@@ -167,13 +173,13 @@ export function baseModule(timing: boolean): WasmModule {
   go(marker, REC).op('unreachable');
   m.add(marker, [], 'marker');
   // stop: after a single step. refetch: the record's page has been written to. Both leave before the instruction.
-  m.add(atRecord(stopNow), [], 'stop');
+  m.add(atRecord((f) => stopNow(f.i32(0).i32(LEFT_BY.stopRecord).mem('i32.store', S.leftBy))), [], 'stop');
   m.add(atRecord(stopNow), [], 'refetch');
   m.add(straddle(), [], 'straddle');
   m.add(
     atRecord((f) => {
       f.get(LEFT).i32(0).op('i32.le_s').if();
-      leave(f).end();
+      leaveBlock(f).end();
       f.i32(0).get(LEFT).returnCall(dispatchIndex);
     }),
     [],

@@ -9,6 +9,7 @@ import type { PhysicalMemory } from '../../mem/physical.js';
 import { TlbPool } from '../../mmu/tlb.js';
 import type { EncodingSet } from '../isa/advertised.js';
 import { CodeCache } from './code-cache.js';
+import { RunControl } from '../run-control.js';
 import { InstructionDecoder } from './decoder.js';
 import { Handlers } from './handlers.js';
 import type { TimingImport } from './host-imports.js';
@@ -36,6 +37,8 @@ export class Engine {
   readonly tlb: TlbPool;
   readonly handlers: Handlers;
   readonly decoder: InstructionDecoder;
+  /** Where the run is, and where it is to stop. */
+  readonly control = new RunControl();
   /** The vCPU whose state is in the window. */
   current: EmittedCodeHost | undefined;
 

@@ -84,6 +84,10 @@ export class Handlers {
   readonly table: WasmTable;
   /** Runs from a record until something leaves. */
   readonly enter: Enter;
+  /** The same from a record that was arrived at before: its fetch has been charged. */
+  readonly resume: Enter;
+  /** Cycle mode: cycles of fetching the instruction at a record of the current page. */
+  readonly fetchAt: ((record: number) => number) | undefined;
   /** Table indices of the base handlers. */
   readonly base: Readonly<Record<(typeof BASE)[number], number>>;
   private readonly imports: WasmImports;
@@ -106,6 +110,8 @@ export class Handlers {
     env['fetchAt'] = exports['fetchAt'];
     this.imports = { env };
     this.enter = exports['enter'] as Enter;
+    this.resume = exports['resume'] as Enter;
+    this.fetchAt = exports['fetchAt'] as Handlers['fetchAt'];
     const base: Record<string, number> = {};
     for (const name of BASE) base[name] = this.put(exports[name]);
     this.base = base as Handlers['base'];

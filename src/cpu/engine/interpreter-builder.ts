@@ -8,7 +8,7 @@
 import { TLB_ENTRIES } from '../../mmu/tlb.js';
 import type { Operand, Val, Width } from '../builder.js';
 import type { InsnHelper } from '../insn.js';
-import { FS, GS, RSP, S, SCRATCH_DATA, SEG, SS, gprAddress, segAddress } from '../state.js';
+import { FS, GS, LEFT_BY, RSP, S, SCRATCH_DATA, SEG, SS, gprAddress, segAddress } from '../state.js';
 import { FunctionEmitter } from '../../wasm/function.js';
 import { I32 } from '../../wasm/opcodes.js';
 import { V } from './arithmetic-builder.js';
@@ -309,7 +309,7 @@ export class InterpreterBuilder extends CodeBuilder {
     }
     f.get(LEFT).i32(0).op('i32.le_s').if();
     this.saveLeft();
-    f.op('return').end();
+    f.i32(0).i32(LEFT_BY.blockEnd).mem('i32.store', S.leftBy).op('return').end();
     f.i32(0).get(LEFT).returnCall(IMPORT_INDEX.dispatch);
   }
   /** #GP(0) unless RIP is canonical (64-bit mode) or inside the code segment. The raise sets RIP back to this instruction. */

@@ -48,7 +48,7 @@ function common(cpu: Cpu): void {
 export function resetState(cpu: Cpu, bootProcessor = true): void {
   const s = cpu.s;
   // The address of the software TLB belongs to the engine, and time goes on.
-  const keep = [S.tlb, S.left, S.sliceBudget, S.currentPage].map((f) => [f, s.get32(f)] as const);
+  const keep = [S.tlb, S.left, S.sliceBudget, S.retired, S.currentPage].map((f) => [f, s.get32(f)] as const);
   const wide = [S.sliceStart, S.instructions].map((f) => [f, s.get64(f)] as const);
   cpu.m.u8.fill(0, STATE_BASE, STATE_BASE + STATE_BYTES);
   for (const [f, v] of keep) s.set32(f, v);
