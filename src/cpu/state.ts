@@ -174,9 +174,17 @@ const parity = (v: number): number => {
 
 /**
  * TypeScript's view of the state window. 64-bit values are BigInt here (cold code); warm code reads `m.u32` at `S.x >> 2`.
+ * It also serves a copy of the window in a buffer of its own (`copyOf`), for those who only look.
  */
 export class CpuState {
-  constructor(readonly m: LinearMemory) {}
+  constructor(readonly m: Pick<LinearMemory, 'u8' | 'u16' | 'u32' | 'i32' | 'u64' | 'view'>) {}
+
+  /** A state that stands by itself. @param bytes STATE_BYTES of a vCPU's window (`Vcpu.copyState`) */
+  static copyOf(bytes: Uint8Array): CpuState {
+    const buffer = new ArrayBuffer(STATE_BASE + ((STATE_BYTES + 15) & ~15)), u8 = new Uint8Array(buffer);
+    u8.set(bytes, STATE_BASE);
+    return new CpuState({ u8, u16: new Uint16Array(buffer), u32: new Uint32Array(buffer), i32: new Int32Array(buffer), u64: new BigUint64Array(buffer), view: new DataView(buffer) });
+  }
 
   get64(address: number): bigint {
     return this.m.u64[address >>> 3]!;

@@ -39,6 +39,13 @@ export class Vcpu extends ExactRun {
     engine.current = this;
     this.modeChanged();
   }
+  /** A copy of the state's window (STATE_BYTES), whichever vCPU is in it; changes nothing. `CpuState.copyOf` reads it. */
+  copyState(): Uint8Array {
+    const out = new Uint8Array(STATE_BYTES);
+    if (this.engine.current === this) this.s.save(out);
+    else out.set(this.store);
+    return out;
+  }
   /** Power-on or RESET# state; `bootstrap` processors start at the reset vector, others wait for a SIPI. */
   reset(bootstrap = this.id === 0): void {
     this.activate();

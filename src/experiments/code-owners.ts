@@ -19,8 +19,14 @@ const PARTS: Readonly<Record<string, number>> = { '.text.backend': BACK_END, '.t
 
 const PAGE = 4096;
 
-interface KnownPage {
+/** A page of an image that a page of memory was recognised as. */
+export interface OwnedPage {
   readonly account: number;
+  /** Linear address that the image has the page at. */
+  readonly link: bigint;
+}
+
+interface KnownPage extends OwnedPage {
   /** Page number that the image is linked at, low 32 bits. */
   readonly linkPage: number;
   readonly bytes: Uint8Array;
@@ -65,20 +71,19 @@ export class CodeOwners {
     const list = this.pages.get(key) ?? [];
     // Two sections may share a page: the first one's part counts.
     if (list.some((p) => p.account >>> 8 === to >>> 8 && sameBytes(p.bytes, bytes))) return;
-    list.push({ account: to, linkPage: Number((at >> 12n) & 0xffff_ffffn), bytes });
+    list.push({ account: to, link: at, linkPage: Number((at >> 12n) & 0xffff_ffffn), bytes });
     this.pages.set(key, list);
   }
 
-  readonly classify: CodeClassifier = ({ bytes, hpaPage }) => {
+  readonly classify: CodeClassifier = ({ bytes, hpaPage }) => this.match(bytes, hpaPage)?.account ?? 0;
+
+  /** The image's page that the 4096 bytes are; undefined when no image has them, or several do and the place does not decide. */
+  match(bytes: Uint8Array, hpaPage: number): OwnedPage | undefined {
     const candidates = (this.pages.get(hash(bytes)) ?? []).filter((p) => sameBytes(p.bytes, bytes));
-    if (candidates.length === 0) return 0;
     const distanceTo = (p: KnownPage): number => (hpaPage - p.linkPage) | 0;
-    if (candidates.length === 1) {
-      const only = candidates[0]!;
-      const owner = only.account >>> 8;
-      if (!this.distance.has(owner)) this.distance.set(owner, distanceTo(only));
-      return only.account;
-    }
-    return candidates.find((p) => this.distance.get(p.account >>> 8) === distanceTo(p))?.account ?? 0;
-  };
+    if (candidates.length > 1) return candidates.find((p) => this.distance.get(p.account >>> 8) === distanceTo(p));
+    const only = candidates[0];
+    if (only !== undefined && !this.distance.has(only.account >>> 8)) this.distance.set(only.account >>> 8, distanceTo(only));
+    return only;
+  }
 }

@@ -7,14 +7,12 @@
  */
 
 import { IDLE, TRANSITION, ownerOf, partOf } from '../machine/attribution.js';
-import type { DiskBackend, FrameTap, TimeMode } from '../machine/config.js';
-import { SeededDisk } from '../machine/disks.js';
+import type { FrameTap } from '../machine/config.js';
 import { Machine } from '../machine/machine.js';
 import { PROBE } from '../machine/probe.js';
-import type { Profile } from '../machine/profile.js';
-import { BACK_END, CodeOwners, DEVICE_MODEL, DOM0, GUEST, HYPERVISOR } from './code-owners.js';
-import { bootOf, DISK_SECTORS, type Images, imagesOf, MEMORY_BYTES, type PathName } from './paths.js';
-import { guestSpecification, type Workload } from './workloads.js';
+import { BACK_END, DEVICE_MODEL, DOM0, GUEST, HYPERVISOR } from './code-owners.js';
+import { experimentMachine, type ExperimentRequest } from './experiment-machine.js';
+import type { Workload } from './workloads.js';
 
 /** Cycles by what they went to; the parts add up to the measured cycles. */
 export interface CycleParts {
@@ -67,16 +65,7 @@ export interface PathResult {
   readonly peer: { readonly received: number; readonly sent: number; readonly echoed: number };
 }
 
-export interface RunRequest {
-  readonly path: PathName;
-  readonly profile: Profile;
-  readonly images: Images;
-  readonly workloads: readonly Workload[];
-  readonly quick: boolean;
-  readonly seed: number;
-  readonly mode: TimeMode;
-  /** The disk; default: generated from the seed. Written sectors stay in memory. */
-  readonly disk?: DiskBackend | undefined;
+export interface RunRequest extends ExperimentRequest {
   readonly tap?: FrameTap | undefined;
   /** Called when a workload begins. */
   readonly progress?: (workload: string) => void;
@@ -200,22 +189,12 @@ function printed(console: string, w: Workload): { checksum: string; skipped: str
  * @throws RunError when the machine stops for another reason than the guest's end, ConfigError and ImageError for what cannot start
  */
 export function runPath(request: RunRequest): PathResult {
-  const { path, profile, images, workloads, quick, seed } = request;
-  const owners = new CodeOwners();
-  const programs = imagesOf(path, images);
-  if (programs.hypervisor !== undefined) owners.add(HYPERVISOR, programs.hypervisor);
-  if (programs.dom0 !== undefined) owners.add(DOM0, programs.dom0);
-  owners.add(GUEST, programs.guest);
+  const { path, profile, workloads } = request;
   const out: number[] = [];
   const machine = new Machine({
-    memoryBytes: MEMORY_BYTES,
-    profile,
-    boot: bootOf(path, images, guestSpecification(workloads, quick)),
-    mode: request.mode,
-    disks: [{ backend: request.disk ?? new SeededDisk(DISK_SECTORS, seed) }],
-    nic: { model: 'e1000', ...(request.tap === undefined ? {} : { tap: request.tap }) },
+    ...experimentMachine(request),
+    ...(request.tap === undefined ? {} : { nic: { model: 'e1000', tap: request.tap } }),
     serial: (byte) => out.push(byte),
-    classifyCode: owners.classify,
   });
   const { peer } = machine.platform;
   const soFar = (): PathResult => {

@@ -1,0 +1,95 @@
+/**
+ * Which program's code stands at a place, and what its symbols say of it.
+ *
+ * A page of code is recognised by its contents (experiments/code-owners.ts). The page also says how far the program lies from its link
+ * addresses, so that symbols fit where an image runs relocated, or is seen at two addresses while it boots. A page that no image has as
+ * a whole (code and data share it, and the data changed) is recognised by the bytes at the place, at their link address.
+ */
+
+import { ownerOf } from '../machine/attribution.js';
+import type { NamedBytes } from '../machine/config.js';
+import { isElf } from '../machine/loaders/elf.js';
+import { CodeOwners } from '../experiments/code-owners.js';
+import { ElfSections } from './elf-sections.js';
+import type { LinearReader } from './linear-reader.js';
+import { Symbols } from './symbols.js';
+
+/** A program that the machine starts. */
+export interface Program {
+  /** What places call it: `hypervisor`, `dom0`, `guest`, or the image's name. */
+  readonly name: string;
+  readonly image: NamedBytes;
+  /** Where its symbols are, when the image has none: an ELF file, or lines `address size name`. */
+  readonly symbols?: NamedBytes | undefined;
+}
+
+/** A program at a place: linear address = link address + bias. */
+export interface Located {
+  readonly program: LoadedProgram;
+  readonly bias: bigint;
+}
+
+/** Bytes compared where a page as a whole is not known. */
+const WINDOW = 32;
+const PAGE = 4096;
+
+export class LoadedProgram {
+  readonly name: string;
+  readonly symbols: Symbols;
+  private readonly code: readonly { address: bigint; size: number; bytes: Uint8Array }[];
+
+  constructor({ name, image, symbols }: Program) {
+    this.name = name;
+    this.symbols = new Symbols(image, symbols);
+    this.code = isElf(image.bytes) ? new ElfSections(image).code() : [];
+  }
+
+  /** Bytes of the image's code from a link address on; undefined where it has none. */
+  codeAt(link: bigint, length: number): Uint8Array | undefined {
+    for (const { address, size, bytes } of this.code)
+      if (link >= address && link < address + BigInt(size)) return bytes.subarray(Number(link - address), Number(link - address) + length);
+    return undefined;
+  }
+}
+
+export class Programs {
+  readonly all: readonly LoadedProgram[];
+  private readonly owners = new CodeOwners();
+  /** Where each was seen last: for symbols that are asked for by name. */
+  private readonly bias = new Map<LoadedProgram, bigint>();
+
+  constructor(programs: readonly Program[]) {
+    this.all = programs.map((p) => new LoadedProgram(p));
+    for (const [i, p] of programs.entries()) if (isElf(p.image.bytes)) this.owners.add(i + 1, p.image);
+  }
+
+  /** The program whose code is at a linear address. */
+  locate(reader: LinearReader, linear: bigint): Located | undefined {
+    const page = linear & ~4095n, hpa = reader.physical(page);
+    if (hpa < 0) return undefined;
+    const { bytes, readable } = reader.read(page, PAGE);
+    if (readable < PAGE) return undefined;
+    const match = this.owners.match(bytes, hpa / PAGE);
+    const found = match === undefined ? this.byWindow(bytes, linear) : { program: this.all[ownerOf(match.account) - 1], bias: page - match.link };
+    if (found !== undefined) this.bias.set(found.program, found.bias);
+    return found;
+  }
+
+  /** The only program that has these bytes at this link address. */
+  private byWindow(page: Uint8Array, linear: bigint): Located | undefined {
+    const offset = Number(linear & 4095n), here = page.subarray(offset, offset + WINDOW);
+    const same = this.all.filter((p) => {
+      const code = p.codeAt(linear, here.length);
+      return code !== undefined && code.length > 0 && code.every((b, i) => b === here[i]);
+    });
+    return same.length === 1 ? { program: same[0], bias: 0n } : undefined;
+  }
+
+  /** How far a program lies from its link addresses, as it was seen last; 0 before. */
+  biasOf(program: LoadedProgram): bigint {
+    return this.bias.get(program) ?? 0n;
+  }
+  named(name: string): LoadedProgram | undefined {
+    return this.all.find((p) => p.name === name);
+  }
+}
