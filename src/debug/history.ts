@@ -1,0 +1,40 @@
+/**
+ * What a session asks of the run's history: Timeline (timeline.ts) with snapshots, or a machine that can only go on.
+ */
+
+import type { RunLimits, StopReason } from '../machine/config.js';
+import type { Machine } from '../machine/machine.js';
+import type { Position } from './api.js';
+
+/** A stop as the run loop reports it, breakpoints among them. */
+export type Stop =
+  | StopReason
+  | { readonly kind: 'breakpoint'; readonly vcpu: number; readonly linear: bigint }
+  | { readonly kind: 'watchpoint'; readonly id: number; readonly vcpu: number; readonly linear: bigint; readonly bytes: number; readonly write: boolean }
+  | { readonly kind: 'beginning' };
+
+export interface Limits extends RunLimits {
+  readonly position?: Position;
+  /** Stops exactly there, in the middle of a block too. */
+  readonly exact?: boolean;
+}
+
+export interface History {
+  readonly position: Position;
+  readonly bytes: number;
+  readonly limit: number;
+  readonly snapshots: number;
+  run(limits: Limits): Stop;
+  stepOne(): Stop;
+  goTo(p: Position): void;
+  back(n?: number): boolean;
+  /** To the last moment before now at which `arm`'s listener calls `hit`; false when there is none, and nothing has moved. */
+  reverseTo(arm: (machine: Machine, hit: (p: Position) => void) => () => void): boolean;
+  reverseContinue(): Stop;
+  input(bytes: Uint8Array): void;
+}
+
+/** Something that this session cannot do, in one line for the person who asked. */
+export class SessionError extends Error {}
+
+export const comparePositions = (a: Position, b: Position): number => a.instructions - b.instructions || a.events - b.events;
