@@ -140,6 +140,34 @@ export interface Builder {
   push(v: Val): void;
   pop(width: 16 | 32 | 64): Val;
 
+  // ---- string instructions: their prefixes, and plain memory a stretch at a time
+  /** The repeat prefix, 32 bits: 0 none, 1 REP or REPE, 2 REPNE. */
+  repeat(): Val;
+  /** Address size in bits: 16, 32 or 64, as a 32-bit value. */
+  addressSize(): Val;
+  /**
+   * Linear address (64 bits) of `offset` in a segment: a number, or undefined for the one that the instruction's string operand is in
+   * (DS or what a prefix says; ES where that is the only one).
+   */
+  linear(segment: number | undefined, offset: Val): Val;
+  /**
+   * Address (32 bits) of `bytes` bytes (32 bits, 1 to 4096) of plain memory at `offset`, whose linear address is `linear`; 0 when they are
+   * not all in one page that the software TLB knows for the access, or not inside the segment. Never faults, charges nothing.
+   */
+  plain(segment: number | undefined, offset: Val, linear: Val, bytes: Val, write: boolean): Val;
+  loadPlain(address: Val, width: Width): Val;
+  storePlain(address: Val, v: Val): void;
+  /** Copies bytes from low to high addresses. Right for bytes that overlap when `to` is below `from` or behind its last byte. */
+  copyPlain(to: Val, from: Val, bytes: Val): void;
+  /** As copyPlain for `to` above `from`, at any distance (32 bits, at least 1): what has been written is read again. */
+  repeatPlain(to: Val, distance: Val, bytes: Val): void;
+  /** Fills `bytes` bytes with a 128-bit pattern, from its low end on. */
+  fillPlain(to: Val, pattern: Val, bytes: Val): void;
+  /** Cycle mode: what caches and TLBs add for a stretch of bytes. */
+  chargeSpan(address: Val, linear: Val, bytes: Val, write: boolean): void;
+  /** Cycle mode: what moving so many bytes takes at the least. */
+  chargeString(bytes: Val): void;
+
   // ---- control transfer; these end the body. RIP values have width 64 and are already cut to the operand size.
   /** RIP of the next instruction, 64 bits (cut to 16 or 32 in those code sizes). */
   nextRip(): Val;

@@ -125,7 +125,7 @@ export class TimingCore implements TimingPort {
   }
 
   string(bytes: number): number {
-    return Math.ceil((bytes * this.profile.costs.string_bytes_16) / 16);
+    return this.functions.string(bytes);
   }
 
   data(address: number, linear: bigint, write: boolean): number {
@@ -133,10 +133,7 @@ export class TimingCore implements TimingPort {
   }
 
   span(address: number, linear: bigint, bytes: number, write: boolean): number {
-    let cycles = 0;
-    const flags = write ? ACCESS_WRITE : 0;
-    for (let line = address - (address % 64); line < address + bytes; line += 64) cycles += this.functions.data(line, linear + BigInt(line - address), flags);
-    return cycles;
+    return this.functions.span(address, linear, bytes, write ? ACCESS_WRITE : 0);
   }
 
   flush(scope: 'page' | 'context' | 'all', tag: number, linear = 0n): void {

@@ -7,6 +7,8 @@
  *     branch(pc, kind, next, hint)        a direct branch; kind: see BRANCH_*
  *     jump(pc, target, next, hint)        an indirect branch or return
  *     walkRead(address)                   one reference of a page walk: its whole latency
+ *     span(address, linear, bytes, flags) data accesses to every line that some bytes (at least one) lie in
+ *     string(bytes)                       what a string instruction takes to move so many bytes that are in the first level
  * `address` is a linear-memory address, `linear` the guest's 64-bit linear address, `pc` anything that tells branches apart.
  *
  * Set-associative tables are kept in order of recency, so that a hit on the most recently used way, by far the most common
@@ -36,6 +38,8 @@ export interface TimingFunctions {
   branch(pc: number, kind: number, next: number, hint: number): number;
   jump(pc: number, target: number, next: number, hint: number): number;
   walkRead(address: number): number;
+  span(address: number, linear: bigint, bytes: number, flags: number): number;
+  string(bytes: number): number;
 }
 
 /** Bits 47:12 and 47:21 of a linear address. */
@@ -58,7 +62,8 @@ class Emitter {
     this.find = this.emitFind();
     this.insert = this.emitInsert();
     this.miss = this.emitMiss();
-    this.emitData();
+    this.emitSpan(this.emitData());
+    this.emitString();
     this.emitFetch();
     this.emitWalkRead();
     this.emitBranch();
@@ -220,7 +225,7 @@ class Emitter {
     f.call(slow).set(extra).end().end();
   }
 
-  private emitData(): void {
+  private emitData(): number {
     const { l1d, dtlb } = this.l, fig = this.p.figures;
     const tlbSlow = this.emitTlbMiss(dtlb, 'dtlbMisses');
     const cacheSlow = ((): number => {
@@ -242,7 +247,24 @@ class Emitter {
     f.tee(set).mem('i32.load', 0).get(line).op('i32.ne').if();
     f.get(set).get(line).get(2).call(cacheSlow).get(extra).op('i32.add').set(extra).end();
     f.get(extra);
-    this.add(f, 'data');
+    return this.add(f, 'data');
+  }
+
+  private emitSpan(data: number): void {
+    const f = new FunctionEmitter([I32, I64, I32, I32]), over = f.local(I32), lines = f.local(I32), cycles = f.local(I32);
+    f.get(0).i32(63).op('i32.and').tee(over).get(2).op('i32.add').i32(63).op('i32.add').i32(6).op('i32.shr_u').set(lines);
+    f.get(0).get(over).op('i32.sub').set(0);
+    f.get(1).get(over).op('i64.extend_i32_u').op('i64.sub').set(1).loop();
+    f.get(0).get(1).get(3).call(data).get(cycles).op('i32.add').set(cycles);
+    f.get(0).i32(64).op('i32.add').set(0).get(1).i64(64n).op('i64.add').set(1);
+    f.get(lines).i32(1).op('i32.sub').tee(lines).brIf(0).end().get(cycles);
+    this.add(f, 'span');
+  }
+  private emitString(): void {
+    const f = new FunctionEmitter([I32]), perByte = new DataView(new ArrayBuffer(8));
+    perByte.setFloat64(0, this.p.costs.string_bytes_16 / 16);
+    f.get(0).op('f64.convert_i32_s').i64(perByte.getBigUint64(0)).op('f64.reinterpret_i64').op('f64.mul').op('f64.ceil').op('i32.trunc_f64_s');
+    this.add(f, 'string');
   }
 
   private emitFetch(): void {

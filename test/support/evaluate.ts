@@ -16,7 +16,7 @@ import { formOf } from '../../src/cpu/engine/forms.js';
 import { AF, CF, CpuState, MODE, OF, PF, RSP, S, SF, ZF } from '../../src/cpu/state.js';
 import { LinearMemory } from '../../src/mem/linear-memory.js';
 import { RAM_BASE, TLB_POOL_BASE, TLB_POOL_SIZE } from '../../src/mem/layout.js';
-import { TLB_ENTRY_BYTES } from '../../src/mmu/tlb.js';
+import { TLB_ENTRIES, TLB_ENTRY_BYTES } from '../../src/mmu/tlb.js';
 
 /** A concrete value; `known` only where an engine's compiler would know it. */
 interface Num extends Val {
@@ -116,7 +116,7 @@ class Evaluation implements Builder {
   readonly operandWidth: 8 | 16 | 32 | 64;
   readonly operands: Operand[];
   readonly view: InsnView;
-  constructor(private readonly e: Evaluator, private readonly i: Instruction, readonly codeSize: 16 | 32 | 64, constants: boolean) {
+  constructor(private readonly e: Evaluator, private readonly i: Instruction, readonly codeSize: 16 | 32 | 64, private readonly constants: boolean) {
     const form = formOf(i.code);
     this.operandWidth = form.operandWidth;
     this.operands = form.operands.map((_, n) => new EvaluatedOperand(e, i, n, constants));
@@ -330,6 +330,39 @@ class Evaluation implements Builder {
     this.e.s.setGpr(RSP, BigInt.asUintN(this.codeSize, top + BigInt(width / 8)));
     return v;
   }
+  repeat(): Val {
+    return num(32, (this.i.hasRepPrefix ? 1n : 0n) | (this.i.hasRepnePrefix ? 2n : 0n), this.constants);
+  }
+  addressSize(): Val {
+    return num(32, BigInt(addressWidth(this.i, this.e)), this.constants);
+  }
+  linear(_segment: number | undefined, offset: Val): Val {
+    return offset;
+  }
+  plain(_segment: number | undefined, offset: Val, linear: Val, bytes: Val, write: boolean): Val {
+    const { u32 } = this.e.m, at = Number(val(linear));
+    const entry = (this.e.s.get32(S.tlb) >>> 2) + ((at >>> 12) & (TLB_ENTRIES - 1)) * (TLB_ENTRY_BYTES / 4);
+    const last = val(offset) + val(bytes) - 1n, tag = entry + (write ? 2 : 0);
+    return num(32, (last & ~4095n) === BigInt(u32[tag]!) + (BigInt(u32[tag + 1]!) << 32n) ? BigInt((at + u32[entry + 4]!) >>> 0) : 0n);
+  }
+  loadPlain(address: Val, width: Width): Val {
+    return num(width, this.e.read(val(address) - BigInt(RAM_BASE), width / 8));
+  }
+  storePlain(address: Val, v: Val): void {
+    this.e.write(val(address) - BigInt(RAM_BASE), v.width / 8, val(v));
+  }
+  copyPlain(to: Val, from: Val, bytes: Val): void {
+    this.e.m.u8.copyWithin(Number(val(to)), Number(val(from)), Number(val(from) + val(bytes)));
+  }
+  repeatPlain(to: Val, distance: Val, bytes: Val): void {
+    const { u8 } = this.e.m, d = Number(val(distance));
+    for (let at = Number(val(to)), end = at + Number(val(bytes)); at < end; at++) u8[at] = u8[at - d]!;
+  }
+  fillPlain(to: Val, pattern: Val, bytes: Val): void {
+    for (let i = 0n; i < val(bytes); i++) this.e.m.u8[Number(val(to) + i)] = Number((val(pattern) >> ((i % 16n) * 8n)) & 0xffn);
+  }
+  chargeSpan(): void {}
+  chargeString(): void {}
   nextRip(): Val {
     return num(64, this.i.nextIP);
   }
@@ -363,17 +396,34 @@ class Evaluation implements Builder {
     this.call(fn);
     throw new Ended();
   }
-  simd(): never {
+  /** The operations that string instructions compare with. */
+  simd(op: string, args: Val[]): Val {
+    const [shape, name] = op.split('.') as [string, string];
+    const bits = shape === 'v128' ? 128 : Number(/\d+/.exec(shape)![0]), lanes = 128 / bits;
+    const lane = (v: Val, i: number): bigint => BigInt.asUintN(bits, val(v) >> BigInt(i * bits));
+    const made = (f: (i: number) => bigint): Val => {
+      let v = 0n;
+      for (let i = 0; i < lanes; i++) v |= BigInt.asUintN(bits, f(i)) << BigInt(i * bits);
+      return num(128, v);
+    };
+    if (name === 'splat') return made(() => val(args[0]!));
+    if (name === 'eq') return made((i) => (lane(args[0]!, i) === lane(args[1]!, i) ? -1n : 0n));
+    const set = Array.from({ length: lanes }, (_, i) => lane(args[0]!, i) !== 0n);
+    if (name === 'all_true') return num(32, set.every(Boolean) ? 1n : 0n);
+    if (name === 'any_true') return num(32, set.some(Boolean) ? 1n : 0n);
+    return this.vectors();
+  }
+  private vectors(): never {
     throw new Error('vectors are not evaluated here');
   }
   shuffle(): never {
-    return this.simd();
+    return this.vectors();
   }
   float(): never {
-    return this.simd();
+    return this.vectors();
   }
   floatToInt(): never {
-    return this.simd();
+    return this.vectors();
   }
 }
 

@@ -27,6 +27,14 @@ const FOLD: Record<Binary, (a: bigint, b: bigint) => bigint> = {
   or: (a, b) => a | b,
   xor: (a, b) => a ^ b,
 };
+const COMPARE: Record<'eq' | 'ne' | 'lt_u' | 'le_u' | 'lt_s' | 'le_s', (a: bigint, b: bigint, w: Width) => boolean> = {
+  eq: (a, b) => a === b,
+  ne: (a, b) => a !== b,
+  lt_u: (a, b) => a < b,
+  le_u: (a, b) => a <= b,
+  lt_s: (a, b, w) => signed(w, a) < signed(w, b),
+  le_s: (a, b, w) => signed(w, a) <= signed(w, b),
+};
 
 export abstract class ArithmeticBuilder {
   constructor(readonly f: FunctionEmitter) {}
@@ -216,6 +224,7 @@ export abstract class ArithmeticBuilder {
   }
 
   private compare(op: 'eq' | 'ne' | 'lt_u' | 'le_u' | 'lt_s' | 'le_s', a: Val, b: Val): Val {
+    if (a.known !== undefined && b.known !== undefined) return this.c(1, COMPARE[op](a.known, b.known, a.width) ? 1 : 0);
     const narrow = a.width < 32 && (op === 'lt_s' || op === 'le_s');
     this.get(narrow ? this.sext(a, 32) : a).get(narrow ? this.sext(b, 32) : b);
     this.f.op(this.name(a.width, op));
@@ -240,6 +249,7 @@ export abstract class ArithmeticBuilder {
     return this.compare('le_s', a, b);
   }
   isZero(a: Val): Val {
+    if (a.known !== undefined) return this.c(1, a.known === 0n ? 1 : 0);
     this.get(a);
     this.f.op(a.width === 64 ? 'i64.eqz' : 'i32.eqz');
     return this.take(1);
@@ -248,6 +258,7 @@ export abstract class ArithmeticBuilder {
     return this.bit(a, a.width - 1);
   }
   bit(a: Val, i: number | Val): Val {
+    if (a.known !== undefined && typeof i === 'number') return this.c(1, a.known >> BigInt(i));
     this.get(a);
     this.get(this.count(a.width, i));
     this.f.op(this.name(a.width, 'shr_u'));

@@ -4,9 +4,11 @@
 
 import type { Builder, ConditionCode, FlagName, FloatVal, Operand, Val, Variable, Width } from '../builder.js';
 import type { InsnHelper } from '../insn.js';
-import { S, gprAddress } from '../state.js';
-import { F32, F64, I32, type OpName, type SimdOpName } from '../../wasm/opcodes.js';
+import { FS, S, SEG, gprAddress, segAddress } from '../state.js';
+import { F32, F64, I32, I64, type OpName, type SimdOpName } from '../../wasm/opcodes.js';
+import { TLB_ENTRIES } from '../../mmu/tlb.js';
 import { ArithmeticBuilder, wasmType } from './arithmetic-builder.js';
+import { copyBytes, fillBytes, repeatBytes } from './bulk-memory.js';
 
 class F implements FloatVal {
   constructor(
@@ -38,6 +40,11 @@ export abstract class CodeBuilder extends ArithmeticBuilder implements Builder {
     };
   }
   if(condition: Val, then: () => void, otherwise?: () => void): void {
+    if (condition.known !== undefined) {
+      if (condition.known !== 0n) then();
+      else otherwise?.();
+      return;
+    }
     this.get(condition).f.if();
     then();
     if (otherwise !== undefined) {
@@ -242,6 +249,59 @@ export abstract class CodeBuilder extends ArithmeticBuilder implements Builder {
     else this.get(a as Val);
   }
 
+  // ---- plain memory, for string instructions
+
+  /** Address of a segment's entry in the state; of the instruction's own, or of zeros, for `undefined`. */
+  private segmentEntry(segment: number | undefined): Val {
+    return segment === undefined ? this.ownSegment() : this.c(32, segAddress(segment));
+  }
+  linear(segment: number | undefined, offset: Val): Val {
+    if (this.codeSize === 64 && segment !== undefined && segment < FS) return offset;
+    this.get(offset).get(this.segmentEntry(segment)).f.mem('i64.load', SEG.base).op('i64.add');
+    if (this.codeSize !== 64) this.f.i64(0xffff_ffffn).op('i64.and');
+    return this.take(64);
+  }
+  plain(segment: number | undefined, offset: Val, linear: Val, bytes: Val, write: boolean): Val {
+    const f = this.f;
+    const entry = f.local(I32), last = f.local(I64);
+    this.get(bytes).f.op('i64.extend_i32_u').i64(1n).op('i64.sub').set(last);
+    f.i32(0).mem('i32.load', S.tlb);
+    this.get(linear).f.i64(12n).op('i64.shr_u').op('i32.wrap_i64').i32(TLB_ENTRIES - 1).op('i32.and').i32(5).op('i32.shl').op('i32.add').set(entry);
+    this.get(linear).f.op('i32.wrap_i64').get(entry).mem('i32.load', 16).op('i32.add').i32(0);
+    // A stretch that leaves the page has another tag than the page that the entry is for.
+    this.get(linear).f.get(last).op('i64.add').i64(-4096n).op('i64.and').get(entry).mem('i64.load', write ? 8 : 0).op('i64.eq');
+    if (this.codeSize !== 64) {
+      const segmentEntry = this.segmentEntry(segment);
+      this.get(segmentEntry).f.mem('i32.load', SEG.slow).op('i32.eqz').op('i32.and');
+      this.get(offset).f.get(last).op('i64.add');
+      this.get(segmentEntry).f.mem('i64.load32_u', write ? SEG.limitWrite : SEG.limitRead).op('i64.le_u').op('i32.and');
+    }
+    f.op('select');
+    return this.take(32);
+  }
+  loadPlain(address: Val, width: Width): Val {
+    this.get(address);
+    return this.loadAt(width, 0);
+  }
+  storePlain(address: Val, v: Val): void {
+    this.storeAt(address, 0, v);
+  }
+  /** A local of its own with a value, for code that changes it. */
+  private copyOf(v: Val): number {
+    const local = this.f.local(wasmType(v.width));
+    this.get(v).f.set(local);
+    return local;
+  }
+  copyPlain(to: Val, from: Val, bytes: Val): void {
+    copyBytes(this.f, this.copyOf(to), this.copyOf(from), this.copyOf(bytes));
+  }
+  repeatPlain(to: Val, distance: Val, bytes: Val): void {
+    repeatBytes(this.f, this.copyOf(to), this.copyOf(distance), this.copyOf(bytes));
+  }
+  fillPlain(to: Val, pattern: Val, bytes: Val): void {
+    fillBytes(this.f, this.copyOf(to), this.copyOf(pattern), this.copyOf(bytes));
+  }
+
   // ---- what an engine provides
 
   abstract load(segment: number, offset: Val, width: Width): Val;
@@ -255,5 +315,11 @@ export abstract class CodeBuilder extends ArithmeticBuilder implements Builder {
   abstract raiseIf(condition: Val, vector: number, errorCode?: number): void;
   abstract helper(fn: InsnHelper): void;
   abstract call(fn: InsnHelper): void;
+  abstract repeat(): Val;
+  abstract addressSize(): Val;
+  /** Address of the state entry of the segment that the string operand is in; of zeros when its base is 0 in 64-bit mode. */
+  protected abstract ownSegment(): Val;
+  abstract chargeSpan(address: Val, linear: Val, bytes: Val, write: boolean): void;
+  abstract chargeString(bytes: Val): void;
   abstract operands(): Operand[];
 }

@@ -35,13 +35,16 @@ export const IMPORT_INDEX = Object.fromEntries(Object.keys(IMPORTS).map((k, i) =
 
 /**
  * Functions of the timing core that cycle-mode code calls; they follow the imports above and return cycles.
- * timing/emit.ts says what they do: data(address, linear, flags), fetch(address, linear), branch and jump(pc, kind or target, next, hint).
+ * timing/emit.ts says what they do: data(address, linear, flags), fetch(address, linear), branch and jump(pc, kind or target, next, hint),
+ * span(address, linear, bytes, flags), string(bytes).
  */
 export const TIMING_IMPORTS = {
   data: { params: [I32, I64, I32], results: [I32] },
   fetch: { params: [I32, I64], results: [I32] },
   branch: call(4),
   jump: call(4),
+  span: { params: [I32, I64, I32, I32], results: [I32] },
+  string: call(1),
 } as const satisfies Record<string, FunctionType>;
 
 export type TimingImport = keyof typeof TIMING_IMPORTS;

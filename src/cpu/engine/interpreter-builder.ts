@@ -18,7 +18,7 @@ import { helperId } from './helpers.js';
 import {
   ACCESS_READ, ACCESS_RMW, ACCESS_WRITE, BRANCH_ALWAYS, BRANCH_NOT_TAKEN, BRANCH_TAKEN, DATA_WRITE, FETCH_AT, HANDLER_TYPE, IMPORT_INDEX, TIMING_INDEX,
 } from './host-imports.js';
-import { R, RECORD_BYTES, RF_HINT_SHIFT } from './record.js';
+import { R, RECORD_BYTES, RF_HINT_SHIFT, RF_REP, RF_REPNE } from './record.js';
 
 /** How the memory operand's address is formed, or that there is none. */
 export type Addressing =
@@ -318,6 +318,28 @@ export class InterpreterBuilder extends CodeBuilder {
       ? this.ne(this.sar(this.shl(rip, 16), 16), rip)
       : this.ltU(this.zext(this.getState(segAddress(1) + SEG.limit, 32), 64), rip);
     this.raiseIf(bad, 13, 0);
+  }
+
+  // ---- string instructions
+
+  repeat(): Val {
+    return this.and(this.zext(this.field(R.flags, 8), 32), this.c(32, RF_REP | RF_REPNE));
+  }
+  addressSize(): Val {
+    return this.zext(this.field(R.addressWidth, 8), 32);
+  }
+  protected ownSegment(): Val {
+    return this.field(R.segBase, 32);
+  }
+  chargeSpan(address: Val, linear: Val, bytes: Val, write: boolean): void {
+    if (!this.variant.timing) return;
+    this.f.get(LEFT);
+    this.get(address).get(linear).get(bytes).f.i32(write ? DATA_WRITE : 0).call(TIMING_INDEX.span).op('i32.sub').set(LEFT);
+  }
+  chargeString(bytes: Val): void {
+    if (!this.variant.timing) return;
+    this.f.get(LEFT);
+    this.get(bytes).f.call(TIMING_INDEX.string).op('i32.sub').set(LEFT);
   }
 
   // ---- exceptions and helpers

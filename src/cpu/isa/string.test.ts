@@ -68,6 +68,28 @@ describe.each([1, 2, 4, 8])('with elements of %i bytes', (size) => {
   });
 });
 
+it.each([1, 2, 4, 8])('REPE and REPNE of CMPS and SCAS with elements of %i bytes compare like one after another', (size) => {
+  const at = (m: Uint8Array, o: number): bigint => m.slice(o, o + size).reduceRight((v, b) => (v << 8n) | BigInt(b), 0n);
+  for (let round = 0; round < 60; round++) {
+    const memory = Uint8Array.from({ length: BYTES }, () => (random(40) === 0 ? random(3) : 0));
+    const two = round % 2 === 0, repne = round % 4 < 2, down = round % 10 === 9;
+    if (two && repne) for (let i = BYTES / 2; i < BYTES; i++) if (random(60) !== 0) memory[i] = 5;
+    t.phys.write(BASE, memory);
+    const n = 1 + random(1500), step = down ? -size : size, low = down ? n * size : 0;
+    const from = low + random(1000), to = BYTES / 2 + (down ? 0 : random(1000)), rax = repne ? BigInt(random(3)) : 0n;
+    let done = 0, x = 0n, y = 0n;
+    do {
+      x = two ? at(memory, from + done * step) : rax;
+      y = at(memory, to + done * step);
+      done++;
+    } while (done < n && (x === y) !== repne);
+    const code = [down ? STD : CLD, ...withRep(repne ? 0xf2 : 0xf3, opcode(two ? 0xa6 : 0xae, size)), CLD];
+    t.execute(code, { [RAX]: rax, [RSI]: BigInt(BASE + from), [RDI]: BigInt(BASE + to), [RCX]: BigInt(n) });
+    expect([reg(RSI), reg(RDI), reg(RCX)], `round ${round}`).toEqual([BASE + from + (two ? done * step : 0), BASE + to + done * step, n - done]);
+    expect([t.vcpu.s.rflags & 0x40, t.vcpu.s.rflags & 1]).toEqual([x === y ? 0x40 : 0, x < y ? 1 : 0]);
+  }
+});
+
 it('a page fault in a repetition leaves registers at the element that faulted', () => {
   const end = 0x80_0000;
   expect(t.execute([0xf3, 0xa4], { [RSI]: BigInt(BASE), [RDI]: BigInt(end - 5000), [RCX]: 6000n })).toEqual({ rip: 0x20_0000, fault: PFV });

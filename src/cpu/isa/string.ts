@@ -9,13 +9,12 @@
 
 import { Code, Mnemonic } from 'iced-x86';
 import type { Cpu } from '../cpu.js';
-import { allForms, helper, insn, LEAVE, NEXT, opCodeInfo, type HelperResult, type InsnHelper } from '../insn.js';
+import { allForms, insn, LEAVE, NEXT, opCodeInfo, type HelperResult, type InsnHelper } from '../insn.js';
 import type { InsnView } from '../insn-view.js';
 import { DF, ES, gprAddress, RAX, RCX, RDI, RSI, S, TF, ZF } from '../state.js';
 import { setRegister } from './stack-pointer.js';
+import { DONE, ELEMENTS_AT_ONCE, stringBody, type ElementBytes, type StringKind } from './string-inline.js';
 import { copyElements, fillElements, moveElement, stretch, type Stretch } from './string-page.js';
-
-const ELEMENTS_AT_ONCE = 4096;
 
 /** The string instruction under way: there is one at a time. */
 class StringRun {
@@ -139,8 +138,8 @@ function compareFlags(cpu: Cpu, x: bigint, y: bigint, width: number): void {
   const difference = BigInt.asUintN(width, x - y);
   const borrows = BigInt.asUintN(width, (~x & y) | ((~x | y) & difference));
   cpu.s.set64(S.flagsRes, BigInt.asUintN(64, BigInt.asIntN(width, difference)));
-  const top = BigInt.asUintN(64, borrows << BigInt(64 - width)) & 0xc000_0000_0000_0000n;
-  cpu.s.set64(S.flagsAux, top | (borrows & 8n));
+  // To the bit what setArithmeticFlags leaves.
+  cpu.s.set64(S.flagsAux, width === 64 ? borrows & ~7n : (borrows << BigInt(64 - width)) | (borrows & 8n));
 }
 
 /** Value of `size` bytes at a linear-memory address. */
@@ -190,7 +189,7 @@ const scas = comparison(false);
 /** Runs under a prefix: rCX counts down, at the address size. */
 function repeat(step: Step, until: boolean | undefined): HelperResult {
   const { cpu } = run;
-  let turn = (cpu.m.u32[S.rflagsRest >>> 2] & TF) !== 0 ? 1 : ELEMENTS_AT_ONCE;
+  let turn = (cpu.m.u32[S.rflagsRest >>> 2] & TF) !== 0 ? 1 : ELEMENTS_AT_ONCE - cpu.m.u32[DONE >>> 2]!;
   for (let left = run.count; left > 0; left = run.count) {
     if (turn === 0) return LEAVE;
     const done = step(Math.min(left, turn), until);
@@ -209,19 +208,19 @@ const stringHelper = (size: number, step: Step, compares: boolean): InsnHelper =
   return NEXT;
 };
 
-const STRINGS: readonly (readonly [name: string, mnemonics: readonly Mnemonic[], step: Step, compares: boolean])[] = [
-  ['MOVS', [Mnemonic.Movsb, Mnemonic.Movsw, Mnemonic.Movsd, Mnemonic.Movsq], movs, false],
-  ['STOS', [Mnemonic.Stosb, Mnemonic.Stosw, Mnemonic.Stosd, Mnemonic.Stosq], stos, false],
-  ['LODS', [Mnemonic.Lodsb, Mnemonic.Lodsw, Mnemonic.Lodsd, Mnemonic.Lodsq], lods, false],
-  ['CMPS', [Mnemonic.Cmpsb, Mnemonic.Cmpsw, Mnemonic.Cmpsd, Mnemonic.Cmpsq], cmps, true],
-  ['SCAS', [Mnemonic.Scasb, Mnemonic.Scasw, Mnemonic.Scasd, Mnemonic.Scasq], scas, true],
+const STRINGS: readonly (readonly [name: string, mnemonics: readonly Mnemonic[], step: Step, kind: StringKind])[] = [
+  ['MOVS', [Mnemonic.Movsb, Mnemonic.Movsw, Mnemonic.Movsd, Mnemonic.Movsq], movs, { source: true, destination: 'write' }],
+  ['STOS', [Mnemonic.Stosb, Mnemonic.Stosw, Mnemonic.Stosd, Mnemonic.Stosq], stos, { source: false, destination: 'write' }],
+  ['LODS', [Mnemonic.Lodsb, Mnemonic.Lodsw, Mnemonic.Lodsd, Mnemonic.Lodsq], lods, { source: true, destination: 'none' }],
+  ['CMPS', [Mnemonic.Cmpsb, Mnemonic.Cmpsw, Mnemonic.Cmpsd, Mnemonic.Cmpsq], cmps, { source: true, destination: 'read' }],
+  ['SCAS', [Mnemonic.Scasb, Mnemonic.Scasw, Mnemonic.Scasd, Mnemonic.Scasq], scas, { source: false, destination: 'read' }],
 ];
-for (const [name, mnemonics, step, compares] of STRINGS) {
+for (const [name, mnemonics, step, kind] of STRINGS) {
   for (const mnemonic of mnemonics) {
     for (const form of allForms(mnemonic)) {
       if (/xmm/.test(Code[form])) continue; // MOVSD and CMPSD of SSE2 share the mnemonic
-      const size = (opCodeInfo(form).operandSize || 8) / 8;
-      insn(name, { forms: [form], body: helper(stringHelper(size, step, compares)) });
+      const size = ((opCodeInfo(form).operandSize || 8) / 8) as ElementBytes;
+      insn(name, { forms: [form], body: stringBody(kind, size, stringHelper(size, step, kind.destination === 'read')) });
     }
   }
 }
