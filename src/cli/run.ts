@@ -96,6 +96,7 @@ export function outcome(stop: StopReason, name: string): { status: number; messa
     case 'shutdown': return { status: EXIT_CANNOT_GO_ON, message: `${name}: ${stop.what} at ${stop.address}` };
     case 'not-implemented': return { status: EXIT_CANNOT_GO_ON, message: `${name}: not implemented: ${stop.what} at ${stop.address}` };
     case 'limit': return { status: EXIT_LIMIT, message: `${name}: a limit was reached` };
+    case 'breakpoint': case 'watchpoint': // nobody sets one here
     case 'interrupted': return { status: EXIT_INTERRUPTED, message: `${name}: interrupted` };
   }
 }

@@ -46,7 +46,7 @@ export class CodeFetch extends EmittedCodeCalls {
     u32[S.currentPage >>> 2] = page;
     const known = u32[(page + PAGE_HEADER + 4 * off) >>> 2]!;
     const record = known !== 0 ? known : engine.decoder.run(page, hpaPage, at - off, off, mode);
-    return u32[record >>> 2] === engine.handlers.base.straddle ? this.crossing(record) : record;
+    return engine.handlerOf(record) === engine.handlers.base.straddle ? this.crossing(record) : record;
   }
   private fetchFault(): 0 {
     this.record(GP, 0);

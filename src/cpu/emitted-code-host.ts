@@ -105,6 +105,9 @@ export class EmittedCodeCalls extends CpuFacade implements EmittedCodeHost {
     this.attribution?.arrive(account, this.now());
     return 0;
   }
+  breakpoint(record: number): number {
+    return this.engine.handlerOf(record);
+  }
   raiseFrom(record: number, vector: number, error: number): number {
     this.look(record);
     if (vector >= 0) this.record(vector, error < 0 ? undefined : error);

@@ -81,7 +81,9 @@ export class ExactRun extends CodeFetch {
       return;
     }
     this.uproot();
-    if (by !== 0 && this.left > 0) this.arriveAtRip((by & LEFT_BY.samePage) !== 0);
+    // It was arrived at; the run loop finds the breakpoint.
+    if ((by & LEFT_BY.breakpoint) !== 0) this.m.u32[S.midBlock >>> 2] = 1;
+    else if (by !== 0 && this.left > 0) this.arriveAtRip((by & LEFT_BY.samePage) !== 0);
   }
   private uproot(): void {
     if (this.planted === 0) return;
@@ -105,11 +107,12 @@ export class ExactRun extends CodeFetch {
 
   /** Runs one instruction, a copy of its record with a `stop` record behind it. A branch leaves because nothing is left. */
   private single(record: number, arrive: boolean): void {
-    const { m } = this, { base } = this.engine.handlers;
+    const { m, engine } = this, { base } = engine.handlers;
     let at = record;
-    if (m.u32[at >>> 2] === base.straddle && (at = this.across(record)) === 0) return;
+    if (engine.handlerOf(at) === base.straddle && (at = this.across(record)) === 0) return;
     if (m.u32[at >>> 2] === base.refetch) return this.setRip(m.u16[(at + R.off) >>> 1]!);
     m.u8.copyWithin(STEP_RECORD, at, at + RECORD_BYTES);
+    m.u32[STEP_RECORD >>> 2] = engine.handlerOf(at);
     this.stopAfter(m.u16[(at + R.off) >>> 1]! + m.u8[at + R.len]!);
     if (this.left > 0) this.withhold(this.left);
     const by = this.go_(STEP_RECORD, arrive);
@@ -122,6 +125,30 @@ export class ExactRun extends CodeFetch {
     m.u32.fill(0, (STEP_RECORD + RECORD_BYTES) >>> 2, (STEP_RECORD + 2 * RECORD_BYTES) >>> 2);
     m.u32[(STEP_RECORD + RECORD_BYTES) >>> 2] = this.engine.handlers.base.stop;
     m.u16[(STEP_RECORD + RECORD_BYTES + R.off) >>> 1] = off;
+  }
+
+  // ---- breakpoints
+
+  /** Asked by the `breakpoint` handler: S.rip and S.left are exact. */
+  override breakpoint(record: number): number {
+    return this.onBreakpoint() ? -1 : this.engine.handlerOf(record);
+  }
+  /** Is there a breakpoint at RIP, other than one where the run began? */
+  protected onBreakpoint(): boolean {
+    const { engine } = this;
+    return engine.breakpoints.at(this.linearHi, this.linearLo) && !engine.control.fresh(this.total);
+  }
+  private get linearLo(): number {
+    const { u32 } = this.m;
+    return (u32[S.rip >>> 2]! + u32[S.csBase >>> 2]!) >>> 0;
+  }
+  private get linearHi(): number {
+    const { u32 } = this.m;
+    return u32[S.mode >>> 2] === MODE.bits64 ? u32[(S.rip >>> 2) + 1]! : 0;
+  }
+  /** CS:RIP as a linear address. */
+  get linear(): bigint {
+    return (BigInt(this.linearHi) << 32n) | BigInt(this.linearLo);
   }
 
   // ---- going on in the middle of a block
@@ -149,7 +176,7 @@ export class ExactRun extends CodeFetch {
   private advance(next: number): void {
     const { u32, u16 } = this.m, { base } = this.engine.handlers;
     for (let at = next; ; ) {
-      const handler = u32[at >>> 2]!;
+      const handler = u32[at >>> 2]!; // a breakpoint's stands for an instruction
       if (handler === base.line) this.chargeFetch((at += RECORD_BYTES));
       else if (handler === base.goto) this.chargeFetch((at = u32[(at + R.target) >>> 2]!));
       else if (handler === base.refetch) return this.setRip(u16[(at + R.off) >>> 1]!);
@@ -185,8 +212,8 @@ export class ExactRun extends CodeFetch {
       const record = off < 4096 ? u32[(u32[S.currentPage >>> 2]! + PAGE_HEADER + 4 * off) >>> 2]! : 0;
       if (record !== 0) return this.arriveAt(record);
     }
-    const mode = u32[S.mode >>> 2]!, wide = mode === MODE.bits64;
-    const lo = (u32[S.rip >>> 2]! + u32[S.csBase >>> 2]!) >>> 0, hi = wide ? u32[(S.rip >>> 2) + 1]! : 0;
+    const mode = u32[S.mode >>> 2]!;
+    const lo = this.linearLo, hi = this.linearHi;
     const entry = this.tlbEntry(lo);
     if (u32[entry + 6] !== (lo & ~4095) >>> 0 || u32[entry + 7] !== hi) return;
     let page = u32[(CODE_PAGE_TABLE >>> 2) + u32[entry + 5]!]!;

@@ -31,6 +31,9 @@ export class RunControl {
   exact = false;
   /** There is any goal. */
   bounded = false;
+  /** The position at which the run began: a breakpoint there is passed. */
+  private began = 0;
+  private beganEvents = 0;
   /** Stop before the next instruction or event, wherever that is. */
   stopWanted = false;
 
@@ -40,6 +43,8 @@ export class RunControl {
     this.events = events;
     this.cycle = cycle;
     this.exact = exact;
+    this.began = this.retired;
+    this.beganEvents = this.eventsAt(this.retired);
     this.bounded = instructions !== Infinity || cycle !== Infinity;
   }
 
@@ -61,6 +66,10 @@ export class RunControl {
     if (this.stopWanted) return true;
     if (!this.bounded) return false;
     return retired > this.instructions || (retired === this.instructions && this.eventsAt(retired) >= this.events) || now >= this.cycle;
+  }
+  /** Has nothing happened yet since the run began? */
+  fresh(retired: number): boolean {
+    return retired === this.began && this.eventsAt(retired) === this.beganEvents;
   }
   /** Is an exact goal so near that a chain of records could pass it? */
   near(retired: number, now: number): boolean {

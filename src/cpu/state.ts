@@ -152,7 +152,7 @@ export const MODE = { bits16: 0, bits32: 1, bits64: 2 } as const;
  * How a chain of records ended, for one that was made to leave where it would have gone on: 0 at a helper, a fault or a miss, where the
  * run loop is to look at everything; else bits. `samePage`: the branch goes to a record of its own page.
  */
-export const LEFT_BY = { blockEnd: 1, stopRecord: 2, samePage: 8 } as const;
+export const LEFT_BY = { blockEnd: 1, stopRecord: 2, breakpoint: 4, samePage: 8 } as const;
 
 /** SDM 3C §25.4.2 "Guest Non-Register State", activity state. */
 export const ACTIVITY = { active: 0, hlt: 1, shutdown: 2, waitForSipi: 3 } as const;

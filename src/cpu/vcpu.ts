@@ -19,8 +19,8 @@ import { afterInstruction, beginInstruction, debugStepNeeded } from './system/de
 import { deliverPending } from './system/delivery.js';
 import { resetState } from './system/reset.js';
 
-/** Why `run` returned. `limit`: the goal of the run is reached, the slice can go on. `stopped`: something is not implemented; `stopReason` says what and where. */
-export type VcpuExit = 'slice' | 'limit' | 'halt' | 'shutdown' | 'wait-for-sipi' | 'stopped';
+/** Why `run` returned. `limit`, `breakpoint`: the goal of the run is reached, or the next instruction has a breakpoint; the slice can go on. `stopped`: something is not implemented; `stopReason` says what and where. */
+export type VcpuExit = 'slice' | 'limit' | 'breakpoint' | 'halt' | 'shutdown' | 'wait-for-sipi' | 'stopped';
 
 export class Vcpu extends ExactRun {
   /** Instructions retired since power-on, up to the last return of `run`. */
@@ -101,11 +101,12 @@ export class Vcpu extends ExactRun {
   }
 
   private loop(): VcpuExit {
-    const { m, s } = this, { control } = this.engine;
+    const { m, s } = this, { control, breakpoints } = this.engine;
     for (;;) {
       const mid = m.u32[S.midBlock >>> 2] !== 0;
       if (!mid && this.left <= 0) break;
       if (this.stopReason !== undefined) return 'stopped';
+      if (breakpoints.any && this.onBreakpoint() && this.m.u32[S.activity >>> 2] === ACTIVITY.active && this.m.u32[S.pending >>> 2] === 0) return 'breakpoint';
       if ((control.bounded || control.stopWanted) && (mid || this.acts()) && control.reached(this.total, this.now())) return 'limit';
       try {
         if (mid) this.resume();
@@ -166,6 +167,7 @@ export class Vcpu extends ExactRun {
     const stepped = (this.s.get32(S.rflagsRest) & TF) !== 0;
     const guest = m.u32[S.guest >>> 2]!;
     m.u8.copyWithin(STEP_RECORD, record, record + RECORD_BYTES);
+    m.u32[STEP_RECORD >>> 2] = this.engine.handlerOf(record);
     if ((m.u8[record + R.flags]! & RF_SAME_PAGE) !== 0) {
       // The copy must not link itself: records link to targets in their own page.
       m.u8[STEP_RECORD + R.flags]! &= ~RF_SAME_PAGE;

@@ -108,6 +108,10 @@ export type StopReason =
   | { readonly kind: 'shutdown'; readonly what: string; readonly address: string }
   /** The guest used something this machine does not have. `address` is CS:RIP or a linear address, for people. */
   | { readonly kind: 'not-implemented'; readonly what: string; readonly address: string }
+  /** Before the instruction at a breakpoint (`Machine.breakpoints`); running on passes it. */
+  | { readonly kind: 'breakpoint'; readonly vcpu: number; readonly linear: bigint }
+  /** After the instruction (or event) that read or wrote (`write`) these bytes, some of them watched (`Machine.watchpoints`). */
+  | { readonly kind: 'watchpoint'; readonly id: number; readonly vcpu: number; readonly linear: bigint; readonly bytes: number; readonly write: boolean }
   /** A bound of `RunLimits` was reached; `run` may be called again. */
   | { readonly kind: 'limit' }
   /** `requestStop` was called; `run` may be called again. */

@@ -8,6 +8,7 @@
  * matter to the guest); nothing a guest does throws out of `run`.
  */
 
+import type { Breakpoints } from '../cpu/engine/breakpoints.js';
 import { Engine } from '../cpu/engine/engine.js';
 import { encodingsOf } from '../cpu/isa/advertised.js';
 import { CR0_ET, CR0_PE, CS, DS, ES, FS, GS, RAX, RBX, RSI, S, SS } from '../cpu/state.js';
@@ -59,6 +60,7 @@ export class Machine {
   private readonly romAt: number;
   private stop: StopReason | undefined;
   private resetWanted = false;
+  private atBreakpoint: StopReason | undefined;
   /** Inside a vCPU's slice, as opposed to standing between two calls of `run` or between slices. */
   private executing = false;
   /**
@@ -218,6 +220,10 @@ export class Machine {
   get current(): number {
     return this.turn.active ? Math.min(this.turn.at, this.processors.length - 1) : 0;
   }
+  /** Linear addresses, in any address space, before whose instruction `run` stops. They change nothing else. */
+  get breakpoints(): Pick<Breakpoints, 'set' | 'clear' | 'all'> {
+    return this.engine.breakpoints;
+  }
   /** From a probe listener or a sink: ends `run` behind the instruction or event that is under way, and changes nothing else. */
   requestStop(): void {
     this.engine.control.stopWanted = true;
@@ -251,7 +257,7 @@ export class Machine {
         const begin = queue.now(), wait = Math.max(1, this.nextWake - begin);
         Object.assign(turn, { active: true, at: 0, begin, length: Math.min(this.processors.length === 1 ? LONGEST_SLICE : QUANTUM, wait), end: begin, idle: true });
       }
-      if (!this.takeTurn()) return this.pause();
+      if (!this.takeTurn()) return this.interruption();
     }
   }
   /** One instruction of the vCPU whose turn it is, or one event instead; `limit` when nothing ended the run. */
@@ -260,12 +266,12 @@ export class Machine {
     return this.run({ position: { instructions, events: events + 1 } });
   }
 
-  /** A goal is reached, or a stop was asked for. */
-  private pause(): StopReason {
-    const { control } = this.engine;
-    if (!control.stopWanted) return { kind: 'limit' };
+  /** A goal is reached, a stop was asked for, or there is a breakpoint. */
+  private interruption(): StopReason {
+    const { control } = this.engine, { atBreakpoint } = this, wanted = control.stopWanted;
+    this.atBreakpoint = undefined;
     control.stopWanted = false;
-    return { kind: 'interrupted' };
+    return atBreakpoint ?? (wanted ? { kind: 'interrupted' } : { kind: 'limit' });
   }
 
   /** The cycle of the next event, or of the next deadline of a guest that halts. */
@@ -311,7 +317,8 @@ export class Machine {
     this.executing = false;
     turn.now = vcpu.now();
     p.remember();
-    if (exit === 'limit') return elapsed;
+    if (exit === 'breakpoint') this.atBreakpoint = { kind: 'breakpoint', vcpu: vcpu.id, linear: vcpu.linear };
+    if (exit === 'limit' || exit === 'breakpoint') return elapsed;
     turn.inSlice = false;
     if (exit === 'stopped') {
       const { what, address } = vcpu.stopReason!;

@@ -203,6 +203,17 @@ export function baseModule(timing: boolean): WasmModule {
     return f;
   };
   m.add(raising(6), [], 'invalid');
+  // breakpoint: breakpoints.ts. It has the place of a record's own handler.
+  m.add(
+    atRecord((f) => {
+      const own = f.local(I32);
+      f.i32(0).get(LEFT).mem('i32.store', S.left).get(REC).call(IMPORT_INDEX.breakpoint).tee(own).i32(0).op('i32.lt_s').if();
+      leave(f.i32(0).i32(LEFT_BY.breakpoint).mem('i32.store', S.leftBy)).end();
+      f.get(REC).get(LEFT).get(own).returnCallIndirect(HANDLER);
+    }),
+    [],
+    'breakpoint',
+  );
   // Known to the decoder, unknown to the machine: vector -1 tells `raise` to stop with the instruction's name.
   m.add(raising(-1), [], 'unknown');
   return (compiled[Number(timing)] = new Wasm.Module(m.finish()));

@@ -11,7 +11,7 @@
 
 import type { LinearMemory } from '../../mem/linear-memory.js';
 import { RECORD_BASE, RECORD_SIZE } from '../../mem/layout.js';
-import { P, PAGE_STRUCT_BYTES, RECORD_BYTES } from './record.js';
+import { P, PAGE_HEADER, PAGE_STRUCT_BYTES, RECORD_BYTES } from './record.js';
 
 export const CODE_PAGE_TABLE = RECORD_BASE;
 const ARENA = CODE_PAGE_TABLE + 4 * (1 << 20);
@@ -33,6 +33,8 @@ export class CodeCache {
   private readonly pages = new Map<number, CodePage>();
   /** Called when a page gets its first code: the TLBs take its write permission away. */
   protect: (hpaPage: number) => void = () => {};
+  /** Called when all records have been given up and their memory is about to be used again. */
+  onReset: (() => void) | undefined;
   /** Account of a new code page: AttributionPort. */
   classify: (hpaPage: number, linear: number) => number = () => 0;
   /** Pages dropped because they were written to, and resets for want of room. */
@@ -50,6 +52,7 @@ export class CodeCache {
   /** Drops everything. Only between chains. */
   reset(): void {
     for (const hpaPage of [...this.pages.keys()]) this.drop(hpaPage);
+    this.onReset?.();
     this.next = FIRST_FREE;
     this.stats.resets++;
   }
@@ -83,6 +86,16 @@ export class CodeCache {
     this.pages.get(hpaPage)!.runs.push([at, count]);
     this.stats.records += count;
     return at;
+  }
+
+  /** Records of the instructions that begin at this offset, of all pages and code sizes. */
+  *recordsAt(off: number): IterableIterator<number> {
+    const { u32 } = this.m;
+    for (const hpaPage of this.pages.keys())
+      for (let page = u32[(CODE_PAGE_TABLE >>> 2) + hpaPage]!; page !== 0; page = u32[(page + P.next) >>> 2]!) {
+        const record = u32[(page + PAGE_HEADER + 4 * off) >>> 2]!;
+        if (record !== 0) yield record;
+      }
   }
 
   /** Adds records that another page owns to those that a store to this page makes stale (a page-crossing instruction). */

@@ -50,6 +50,9 @@ export class InstructionDecoder {
   private readonly costs = new Uint16Array(MAX_RUN);
   private readonly hints = new Uint8Array(MAX_RUN);
 
+  /** Called with a page structure and the offsets of instructions that have been entered in it. */
+  onDecoded: ((page: number, offsets: readonly number[]) => void) | undefined;
+
   constructor(
     private readonly m: LinearMemory,
     private readonly cache: CodeCache,
@@ -101,7 +104,11 @@ export class InstructionDecoder {
     u8.set(new Uint8Array(draft.buffer, 0, count * RECORD_BYTES), first);
     offsets.forEach((o, i) => (u32[slots + o] = first + places[i]! * RECORD_BYTES));
     this.last(first + count * RECORD_BYTES, at, straddles, join);
-    if (straddles) u32[slots + at] = first + count * RECORD_BYTES;
+    if (straddles) {
+      u32[slots + at] = first + count * RECORD_BYTES;
+      offsets.push(at);
+    }
+    this.onDecoded?.(page, offsets);
     this.cache.cover(hpaPage, off, straddles ? 4096 : at);
     return first;
   }

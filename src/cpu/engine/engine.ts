@@ -8,6 +8,7 @@ import type { LinearMemory } from '../../mem/linear-memory.js';
 import type { PhysicalMemory } from '../../mem/physical.js';
 import { TlbPool } from '../../mmu/tlb.js';
 import type { EncodingSet } from '../isa/advertised.js';
+import { Breakpoints } from './breakpoints.js';
 import { CodeCache } from './code-cache.js';
 import { RunControl } from '../run-control.js';
 import { InstructionDecoder } from './decoder.js';
@@ -21,6 +22,7 @@ export interface EmittedCodeHost {
   commit(): number;
   helper(record: number, id: number): number;
   arrive(account: number, left: number): number;
+  breakpoint(record: number): number;
   raiseFrom(record: number, vector: number, error: number): number;
 }
 
@@ -37,6 +39,7 @@ export class Engine {
   readonly tlb: TlbPool;
   readonly handlers: Handlers;
   readonly decoder: InstructionDecoder;
+  readonly breakpoints: Breakpoints;
   /** Where the run is, and where it is to stop. */
   readonly control = new RunControl();
   /** The vCPU whose state is in the window. */
@@ -60,14 +63,23 @@ export class Engine {
         commit: () => this.current!.commit(),
         helper: (r: number, id: number) => this.current!.helper(r, id),
         arrive: (a: number, l: number) => this.current!.arrive(a, l),
+        breakpoint: (r: number) => this.current!.breakpoint(r),
         raise: (r: number, v: number, e: number) => this.current!.raiseFrom(r, v, e),
       },
       timing?.functions as Record<TimingImport, unknown> | undefined,
     );
     this.decoder = new InstructionDecoder(m, this.cache, this.handlers, timing, encodings);
+    this.breakpoints = new Breakpoints(m, this.cache, this.handlers.base.breakpoint, this.handlers.base.refetch);
+    this.decoder.onDecoded = (page, offsets) => this.breakpoints.decoded(page, offsets);
+    this.cache.onReset = () => this.breakpoints.forget();
     this.cache.refetchHandler = this.handlers.base.refetch;
     this.cache.protect = (page) => this.tlb.protectPage(page);
     this.tlb.isCodePage = (page) => this.cache.isCodePage(page);
     phys.onWrite = (hpa, length) => this.cache.written(hpa, length);
+  }
+
+  /** The table index of what a record does, whatever stands in its place. */
+  handlerOf(record: number): number {
+    return this.breakpoints.handlerOf(record);
   }
 }

@@ -75,7 +75,7 @@ function family(spec: InsnSpec, codeSize: 16 | 32 | 64, timing: boolean): Family
   return f;
 }
 
-const BASE = ['marker', 'stop', 'refetch', 'pageEnd', 'goto', 'line', 'straddle', 'invalid', 'unknown'] as const;
+const BASE = ['marker', 'stop', 'refetch', 'pageEnd', 'goto', 'line', 'straddle', 'invalid', 'unknown', 'breakpoint'] as const;
 
 export type Enter = (record: number, left: number) => void;
 

@@ -24,6 +24,8 @@ export const IMPORTS = {
   raise: call(3),
   /** (account, left) -> 0: execution has come to a page of another account. */
   arrive: call(2),
+  /** (record) -> table index of the record's own handler, or -1: the run is to stop here. */
+  breakpoint: call(1),
   /** (record, left) tail call: branch whose target record is not linked, out of the page, or at the end of the slice. */
   branchSlow: HANDLER_TYPE,
   /** (unused, left) tail call: continue at S.rip. */
