@@ -9,7 +9,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 /** Files below `folder` whose name passes `wanted`, in a fixed order, without build products. */
-function filesBelow(folder, wanted) {
+export function filesBelow(folder, wanted) {
   const found = [];
   const visit = (at) => {
     for (const entry of readdirSync(at, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
@@ -23,27 +23,31 @@ function filesBelow(folder, wanted) {
   return found;
 }
 
-function hashOf(files, ...extra) {
+export function hashOf(files, ...extra) {
   const hash = createHash('sha256');
   for (const file of files) hash.update(relative(root, file).split(sep).join('/')).update('\0').update(readFileSync(file)).update('\0');
   for (const text of extra) hash.update(String(text)).update('\0');
   return hash.digest('hex');
 }
 
-const isSource = (name) => name.endsWith('.ts') && !name.endsWith('.test.ts');
-const isCInput = (name) => /\.(c|h|S|s|ld|lds|mjs|inc)$/.test(name);
-const lockedVersion = (name) => JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages[`node_modules/${name}`]?.version;
+export const isSource = (name) => name.endsWith('.ts') && !name.endsWith('.test.ts');
+export const isCInput = (name) => /\.(c|h|S|s|ld|lds|mjs|inc)$/.test(name);
+export const lockedVersion = (name) => JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages[`node_modules/${name}`]?.version;
+
+/** The page (src/web) has a build of its own, scripts/build-ui.mjs, into dist/ui. */
+const ofPage = (file) => [join(root, 'src/web'), join(root, 'dist/ui')].some((folder) => file.startsWith(folder + sep));
 
 function typescript() {
+  const sources = () => filesBelow(join(root, 'src'), isSource).filter((f) => !ofPage(f));
   return {
     name: 'TypeScript',
     stamp: join(root, 'dist/.stamp'),
     present: () => existsSync(join(root, 'dist/cli/main.js')),
-    hash: () => hashOf([...filesBelow(join(root, 'src'), isSource), join(root, 'tsconfig.json')], lockedVersion('typescript')),
+    hash: () => hashOf([...sources(), join(root, 'tsconfig.json')], lockedVersion('typescript')),
     build() {
-      const kept = new Set(filesBelow(join(root, 'src'), isSource).map((f) => relative(join(root, 'src'), f).replace(/\.ts$/, '')));
+      const kept = new Set(sources().map((f) => relative(join(root, 'src'), f).replace(/\.ts$/, '')));
       for (const old of filesBelow(join(root, 'dist'), (n) => /\.js(\.map)?$/.test(n)))
-        if (!kept.has(relative(join(root, 'dist'), old).replace(/\.js(\.map)?$/, ''))) rmSync(old);
+        if (!ofPage(old) && !kept.has(relative(join(root, 'dist'), old).replace(/\.js(\.map)?$/, ''))) rmSync(old);
       const tsc = join(root, 'node_modules/typescript/bin/tsc');
       const result = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.json')], { cwd: root, stdio: ['ignore', process.stderr, process.stderr] });
       if (result.status !== 0) throw new Error('the TypeScript compiler found errors');

@@ -7,6 +7,7 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { icedWithoutNode } from './iced-without-node.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const browser = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((p) => p && existsSync(p));
@@ -17,26 +18,10 @@ if (browser === undefined) {
 const { build } = await import('vite');
 const { chromium } = await import('playwright-core');
 
-/** iced-x86's loader reads its wasm file through Node: in a bundle the bytes are in the text. */
-const icedWithoutNode = {
-  name: 'iced-x86-without-node',
-  enforce: 'pre',
-  load(id) {
-    if (!/[\\/]iced_x86\.js$/.test(id)) return null;
-    const wasm = readFileSync(join(dirname(id), 'iced_x86_bg.wasm')).toString('base64');
-    const text = readFileSync(id, 'utf8')
-      .replace(/= require\(`util`\)/, '= globalThis')
-      .replace(/const path = require\('path'\)[^\n]*\n/, '')
-      .replace(/const bytes = require\('fs'\)[^\n]*\n/, `const bytes = Uint8Array.from(atob("${wasm}"), (c) => c.charCodeAt(0));\n`);
-    if (/^[^*\n]*require\(/m.test(text)) throw new Error('iced-x86 loads itself in another way than this check knows');
-    return text;
-  },
-};
-
 const folder = mkdtempSync(join(tmpdir(), 'xenolith-browser-'));
 async function bundle(outDir) {
   await build({
-    root, configFile: false, logLevel: 'error', plugins: [icedWithoutNode],
+    root, configFile: false, logLevel: 'error', plugins: [icedWithoutNode()],
     build: { outDir, emptyOutDir: true, minify: false, target: 'es2022', lib: { entry: join(root, 'test/browser/worker.ts'), formats: ['es'], fileName: () => 'worker.mjs' } },
   });
   return join(outDir, 'worker.mjs');

@@ -1,0 +1,40 @@
+/** The build's files: catalogue, images, profiles at once; sources when needed. All addresses are relative: any host, any sub-path. */
+
+import type { Assets, FileBytes } from './protocol.js';
+
+export interface Catalogue {
+  readonly version: string;
+  /** Hash of everything that decides how a run goes. */
+  readonly build: string;
+  readonly images: Readonly<Record<string, { readonly file: string; readonly name: string; readonly bytes: number; readonly sha256: string }>>;
+}
+
+async function fetched(path: string): Promise<Response> {
+  const response = await fetch(new URL(path, document.baseURI)).catch(() => undefined);
+  if (response === undefined || !response.ok) throw new Error(`${path} cannot be loaded${response === undefined ? '' : ` (${response.status})`}`);
+  return response;
+}
+
+let catalogue: Promise<Catalogue> | undefined;
+export const loadCatalogue = (): Promise<Catalogue> => (catalogue ??= fetched('catalogue.json').then((r) => r.json() as Promise<Catalogue>));
+
+let assets: Promise<Assets> | undefined;
+export const loadAssets = (): Promise<Assets> => (assets ??= load());
+
+async function load(): Promise<Assets> {
+  const { images } = await loadCatalogue();
+  const [profiles, ...files] = await Promise.all([
+    fetched('profiles.json').then((r) => r.json() as Promise<Record<string, unknown>>),
+    ...Object.entries(images).map(async ([key, { file, name }]): Promise<[string, FileBytes]> => [key, { name, bytes: new Uint8Array(await (await fetched(file)).arrayBuffer()) }]),
+  ]);
+  return { profiles, images: Object.fromEntries(files) };
+}
+
+export const loadSources = async (): Promise<Record<string, string>> => (await fetched('sources.json')).json() as Promise<Record<string, string>>;
+
+/** Hexadecimal SHA-256. Where the page was not served securely there is no such function, and images are known by name alone. */
+export async function sha256(bytes: Uint8Array): Promise<string> {
+  if (globalThis.crypto?.subtle === undefined) return '0'.repeat(64);
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as BufferSource));
+  return Array.from(digest, (b) => b.toString(16).padStart(2, '0')).join('');
+}

@@ -1,0 +1,14 @@
+/** Numbers for people. */
+
+export const count = (n: number): string => Math.round(n).toLocaleString('en-US');
+
+/** 1.234 M and such: four digits that count. */
+export function short(n: number): string {
+  for (const [unit, size] of [['G', 1e9], ['M', 1e6], ['k', 1e3]] as const) if (Math.abs(n) >= size) return `${(n / size).toPrecision(4)} ${unit}`;
+  return String(Math.round(n));
+}
+
+export const bytes = (n: number): string => (n >= 2 ** 20 ? `${(n / 2 ** 20).toFixed(1)} MiB` : n >= 1024 ? `${(n / 1024).toFixed(1)} KiB` : `${n} B`);
+
+/** `0x` digits with leading zeros and a separator each four, so that they stand one below the other. */
+export const padded = (value: string, bits: number): string => value.replace(/^0x/, '').padStart(Math.ceil(bits / 4), '0');
