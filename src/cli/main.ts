@@ -8,9 +8,10 @@ import { ProfileError } from '../machine/profile.js';
 import { compareCommand } from './compare.js';
 import { EXIT_INTERRUPTED, EXIT_USAGE, UserError } from './errors.js';
 import { runCommand } from './run.js';
+import { uiCommand } from './ui.js';
 
 const USER_ERRORS = [UserError, ImageError, ProfileError, ConfigError];
-const COMMAND_NAMES = ['compare', 'run', 'completion'];
+const COMMAND_NAMES = ['compare', 'run', 'ui', 'completion'];
 const words = hideBin(process.argv);
 const debug = words.includes('--debug');
 
@@ -34,6 +35,7 @@ const program = yargs(words)
   .usage('$0 COMMAND [OPTIONS]\n\nA cycle-level x86-64 machine with Intel VT-x and AMD SVM.')
   .command(compareCommand)
   .command(runCommand)
+  .command(uiCommand)
   .option('debug', { type: 'boolean', default: false, describe: 'show stack traces of errors' })
   .completion('completion', 'print a completion script for the shell')
   .demandCommand(1, 'name a command')
