@@ -6,11 +6,11 @@ import { WORKLOADS } from '../experiments/workloads.js';
 import type { TimeMode } from '../machine/config.js';
 import { Dialog } from './Dialog.js';
 import { chooserOpen } from './keys.js';
-import { openFiles, start } from './own-files.js';
+import { openFiles } from './own-files.js';
 import { chosenImage } from './own-image.js';
 import { DEFAULT_SPEC } from './link.js';
 import type { ExperimentSpec, ImageSpec } from './protocol.js';
-import { spec } from './store.js';
+import { spec, start } from './store.js';
 import { EXTENSION_TITLES } from './titles.js';
 
 const MODES: readonly (readonly [TimeMode, string])[] = [['cycle', 'cycle: every instruction is priced'], ['functional', 'functional: an instruction is a cycle']];
@@ -75,7 +75,7 @@ export function Chooser() {
         <Experiment />
         <div>
           <h3>Or a file</h3>
-          <p>Drop an image onto the page, with its modules, or choose it: a Multiboot 1 or 2 image, an ELF file with a PVH note, or a Linux bzImage. A session file opens where it was saved. Nothing leaves this page.</p>
+          <p>Drop an image onto the page, with its modules, or choose it: a Multiboot 1 or 2 image, an ELF file with a PVH note, or a Linux bzImage. Nothing leaves this page.</p>
           <label class="button">Choose files<input class="sr" type="file" multiple onChange={(e) => void openFiles(e.currentTarget)} /></label>
         </div>
       </div>

@@ -1,7 +1,7 @@
 /** Files of the user's: an image (with its modules) to run, or a session file to open; and the session saved as a file. */
 
 import type { ImageSpec } from './protocol.js';
-import { ask, complaint, start, takeFiles } from './store.js';
+import { takeFiles } from './store.js';
 import { chosenImage } from './own-image.js';
 import { chooserOpen } from './keys.js';
 
@@ -23,17 +23,3 @@ export async function openFiles(input: HTMLInputElement): Promise<void> {
   input.value = '';
   if (list.length > 0) await offer(list);
 }
-
-export async function saveSession(): Promise<void> {
-  try {
-    const bytes = await ask('save', {});
-    const url = URL.createObjectURL(new Blob([bytes as BlobPart]));
-    const a = Object.assign(document.createElement('a'), { href: url, download: 'xenolith-session.json' });
-    a.click();
-    setTimeout(() => URL.revokeObjectURL(url), 10_000);
-  } catch (e) {
-    complaint.value = (e as Error).message;
-  }
-}
-
-export { start };

@@ -5,7 +5,8 @@
  * heard while another request runs; all others are answered in order.
  */
 
-import type { DisassemblyLineView, ExitView, Position, StateView, StepKind, Direction, StopCondition, StopPoint, WalkView } from '../debug/api.js';
+import type { Direction, ExitView, Position, StateView, StepKind, StopCondition, StopPoint, WalkView } from '../debug/api.js';
+import type { MemoryView } from '../debug/session.js';
 import type { ExtensionName, PathName } from '../experiments/paths.js';
 import type { TimeMode } from '../machine/config.js';
 import type { TimelineWindow } from './timeline/window.js';
@@ -53,13 +54,7 @@ export interface Statistics {
   readonly cyclesBy?: readonly { readonly name: string; readonly cycles: number }[];
 }
 
-export interface MemoryView {
-  readonly linear: string;
-  /** Bytes as far as they can be read. */
-  readonly bytes: Uint8Array;
-  /** Why there are fewer than wanted. */
-  readonly fault?: string;
-}
+export type { MemoryView };
 
 export interface Requests {
   start: { args: { spec: MachineSpec; assets: Assets; files: readonly FileBytes[]; position?: Position }; result: StateView };
@@ -67,18 +62,18 @@ export interface Requests {
   step: { args: { step: StepKind; direction: Direction; count: number }; result: StateView };
   continue: { args: { direction: Direction }; result: StateView };
   goTo: { args: { position: Position } | { cycle: number }; result: StateView };
-  walk: { args: { linear: string }; result: WalkView };
-  memory: { args: { linear: string; bytes: number }; result: MemoryView };
-  disassemble: { args: { linear: string; lines: number }; result: readonly DisassemblyLineView[] };
-  resolve: { args: { text: string }; result: string };
+  /** `text` is an address as people write it: a number, `$register`, a symbol, `file:line`. */
+  walk: { args: { text: string }; result: WalkView };
+  memory: { args: { text: string; bytes: number }; result: MemoryView };
   stops: { args: Record<never, never>; result: readonly StopPoint[] };
   addStop: { args: { condition: StopCondition }; result: readonly StopPoint[] };
+  /** A breakpoint, or with `watch` a watchpoint, where a text says. */
+  addStopAt: { args: { text: string; watch?: { bytes: number; read: boolean; write: boolean } }; result: readonly StopPoint[] };
   removeStop: { args: { id: number }; result: readonly StopPoint[] };
   exits: { args: { count: number }; result: readonly ExitView[] };
   timeline: { args: { from: number; to: number; columns: number }; result: TimelineWindow };
   statistics: { args: Record<never, never>; result: Statistics };
   input: { args: { bytes: Uint8Array }; result: StateView };
-  save: { args: Record<never, never>; result: Uint8Array };
 }
 export type RequestName = keyof Requests;
 

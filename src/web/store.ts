@@ -160,14 +160,15 @@ async function question(act: () => Promise<void>): Promise<void> {
     complaint.value = messageOf(e);
   }
 }
-export const showWalk = (text: string): Promise<void> => question(async () => void (walk.value = await ask('walk', { linear: await ask('resolve', { text }) })));
-export const showMemory = (text: string, bytes: number): Promise<void> => question(async () => void (memory.value = await ask('memory', { linear: await ask('resolve', { text }), bytes })));
+export const showWalk = (text: string): Promise<void> => question(async () => void (walk.value = await ask('walk', { text })));
+export const showMemory = (text: string, bytes: number): Promise<void> => question(async () => void (memory.value = await ask('memory', { text, bytes })));
 export const showStatistics = (): Promise<void> => question(async () => void (statistics.value = await ask('statistics', {})));
 export const showExits = (count: number): Promise<void> => question(async () => void (exits.value = await ask('exits', { count })));
 export const showTimeline = (from: number, to: number, columns: number): Promise<void> => question(async () => void (timeline.value = await ask('timeline', { from, to, columns })));
 export const addStop = (condition: StopCondition): Promise<void> => question(async () => void (stops.value = await ask('addStop', { condition })));
 export const removeStop = (id: number): Promise<void> => question(async () => void (stops.value = await ask('removeStop', { id })));
-export const addBreakpoint = (text: string): Promise<void> => question(async () => void (stops.value = await ask('addStop', { condition: { kind: 'breakpoint', linear: await ask('resolve', { text }), where: text } })));
+export const addStopAt = (text: string, watch?: { bytes: number; read: boolean; write: boolean }): Promise<void> =>
+  question(async () => void (stops.value = await ask('addStopAt', { text, ...(watch === undefined ? {} : { watch }) })));
 /** Toggles the breakpoint at an address. */
 export function toggleBreakpoint(linear: string): Promise<void> {
   const there = stops.value.find((s) => s.kind === 'breakpoint' && s.linear === linear);

@@ -1,16 +1,16 @@
 /// <reference lib="webworker" />
 /** The worker's entry: requests one after the other, interruptions at once. */
 
+import { SessionError } from '../debug/session.js';
 import { ImageError } from '../machine/loaders/load.js';
 import { ConfigError } from '../machine/machine.js';
 import { ProfileError } from '../machine/profile.js';
-import { ChoiceError } from './engine/assemble.js';
 import { Engine } from './engine/engine.js';
 import type { FromWorker, Request, ToWorker } from './protocol.js';
 
 declare const self: DedicatedWorkerGlobalScope;
 
-const USERS = [ChoiceError, ImageError, ConfigError, ProfileError];
+const USERS = [SessionError, ImageError, ConfigError, ProfileError];
 const tell = (notice: FromWorker): void => self.postMessage(notice);
 const engine = new Engine(tell);
 

@@ -1,24 +1,22 @@
 /**
- * The engine as the page sees it: one machine, its stepper, what its serial port said and its timeline. Lives in the worker.
+ * The engine as the page sees it: one debug session, what its serial port said and its timeline. Lives in the worker.
  *
- * Invariant: a move is carried out in pieces of bounded length, so that an interruption is heard and progress is shown.
+ * Invariant: a move pauses again and again, so that an interruption is heard and progress is shown.
  */
 
-import type { Machine } from '../../machine/machine.js';
+import type { Position, StateView } from '../../debug/api.js';
+import { Session, SessionError } from '../../debug/session.js';
 import { PROBE_NAMES } from '../../machine/probe.js';
-import type { Position } from '../../debug/api.js';
 import type { FromWorker, RequestName, Requests, Statistics } from '../protocol.js';
 import { TimelineRecorder } from '../timeline/recorder.js';
-import { accountName, assemble, ChoiceError } from './assemble.js';
+import { accountName, assemble } from './assemble.js';
 import { ConsoleLog } from './console-log.js';
-import { openStepper } from './open.js';
-import type { Move, Stepper } from './stepper.js';
 
 /** Host milliseconds between two progress notices. */
 const PROGRESS_MS = 100;
 
 /** Lets waiting messages in. */
-const pause = (): Promise<void> =>
+const letMessagesIn = (): Promise<void> =>
   new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {
@@ -30,92 +28,111 @@ const pause = (): Promise<void> =>
 
 type Handlers = { [N in RequestName]: (args: Requests[N]['args']) => Requests[N]['result'] | Promise<Requests[N]['result']> };
 
+/** What belongs to one machine. */
+interface Running {
+  readonly session: Session;
+  readonly log: ConsoleLog;
+  readonly recorder: TimelineRecorder;
+}
+
+const atBeginning = ({ instructions, events }: Position): boolean => instructions === 0 && events === 0;
+
 export class Engine {
-  private machine: Machine | undefined;
-  private stepper: Stepper | undefined;
-  private recorder: TimelineRecorder | undefined;
-  private log = new ConsoleLog();
-  private shown = new Uint8Array(0);
-  private wanted = false;
+  private current: Running | undefined;
+  /** COM1 as the page has it. */
+  private shown: Uint8Array = new Uint8Array(0);
+  private told = 0;
 
   constructor(private readonly tell: (notice: FromWorker) => void) {}
 
   interrupt(): void {
-    this.wanted = true;
+    this.current?.session.interrupt();
   }
 
   readonly handlers: Handlers = {
     start: (a) => this.start(a),
-    state: () => this.running.state(),
-    step: ({ step, direction, count }) => this.move({ kind: 'step', step, direction, count }),
-    continue: ({ direction }) => this.move({ kind: 'continue', direction }),
-    goTo: (a) => this.move('position' in a ? { kind: 'position', position: a.position } : { kind: 'cycle', cycle: a.cycle }),
-    walk: ({ linear }) => this.running.walk(linear),
-    memory: ({ linear, bytes }) => this.running.memory(linear, bytes),
-    disassemble: ({ linear, lines }) => this.running.disassemble(linear, lines),
-    resolve: ({ text }) => this.running.resolve(text),
-    stops: () => this.running.stops(),
+    state: () => this.state(),
+    step: ({ step, direction, count }) => this.move((s) => s.step(step, direction, count)),
+    continue: ({ direction }) => this.move((s) => s.continue(direction)),
+    goTo: (a) => this.move((s) => s.goTo('position' in a ? a.position : { cycle: a.cycle })),
+    walk: ({ text }) => this.session.walk(this.session.resolve(text)),
+    memory: ({ text, bytes }) => this.session.memory(this.session.resolve(text), bytes),
+    stops: () => this.session.points,
     addStop: ({ condition }) => {
-      this.running.addStop(condition);
-      return this.running.stops();
+      this.session.addPoint(condition);
+      return this.session.points;
+    },
+    addStopAt: ({ text, watch }) => {
+      if (watch === undefined) this.session.breakAt(text);
+      else this.session.addPoint({ kind: 'watchpoint', linear: `0x${this.session.resolve(text).toString(16)}`, where: text, ...watch });
+      return this.session.points;
     },
     removeStop: ({ id }) => {
-      this.running.removeStop(id);
-      return this.running.stops();
+      this.session.removePoint(id);
+      return this.session.points;
     },
-    exits: ({ count }) => this.running.exits(count),
-    timeline: ({ from, to, columns }) => this.recorder!.window(from, to, columns),
+    exits: () => [],
+    timeline: ({ from, to, columns }) => this.running.recorder.window(from, to, columns),
     statistics: () => this.statistics(),
-    input: ({ bytes }) => {
-      this.log.forget(this.machine!.cycles);
-      this.recorder!.forget();
-      this.running.input(bytes);
-      return this.running.state();
-    },
-    save: () => this.running.save(),
+    input: ({ bytes }) => this.input(bytes),
   };
 
-  private get running(): Stepper {
-    if (this.stepper === undefined) throw new ChoiceError('no machine is running; choose an experiment or open an image');
-    return this.stepper;
+  private get running(): Running {
+    if (this.current === undefined) throw new SessionError('no machine is running; choose an experiment or open an image');
+    return this.current;
+  }
+  private get session(): Session {
+    return this.running.session;
   }
 
-  private async start({ spec, assets, files, position }: Requests['start']['args']): Promise<Requests['start']['result']> {
-    const log = new ConsoleLog();
-    const assembly = assemble(spec, assets, files, (byte) => log.add(byte, this.machine?.cycles ?? 0));
-    const { machine, stepper } = openStepper(assembly, spec);
-    this.machine = machine;
-    this.stepper = stepper;
-    this.log = log;
-    this.recorder = new TimelineRecorder(machine, (kind, a, b, c) => `${PROBE_NAMES[kind]} 0x${a.toString(16)} 0x${b.toString(16)} 0x${c.toString(16)}`);
+  private async start({ spec, assets, files, position }: Requests['start']['args']): Promise<StateView> {
+    const log = new ConsoleLog(), source = assemble(spec, assets, files);
+    const session: Session = new Session({ ...source, config: { ...source.config, serial: (byte) => log.add(byte, session.cycle) }, pause: () => this.pause() });
+    const { machine } = session;
+    this.current = { session, log, recorder: new TimelineRecorder(machine, (kind, a, b, c) => `${PROBE_NAMES[kind]} 0x${a.toString(16)} 0x${b.toString(16)} 0x${c.toString(16)}`) };
     this.showConsole();
-    if (position !== undefined && (position.instructions > 0 || position.events > 0)) return this.move({ kind: 'position', position });
-    return stepper.state();
+    return position === undefined || atBeginning(position) ? this.state() : this.move((s) => s.goTo(position));
   }
 
-  private async move(move: Move): Promise<Requests['step']['result']> {
-    const stepper = this.running, machine = this.machine!;
-    this.wanted = false;
-    stepper.begin(move);
-    let told = performance.now();
-    while (!stepper.piece()) {
-      if (performance.now() - told > PROGRESS_MS) {
-        told = performance.now();
-        this.tell({ kind: 'progress', position: positionOf(machine), cycle: machine.cycles });
-        this.showConsole();
-        await pause();
-      }
-      if (this.wanted) stepper.interrupt();
+  private state(): StateView {
+    return this.session.state();
+  }
+
+  /** Between two slices of a long move. */
+  private async pause(): Promise<void> {
+    const now = performance.now();
+    if (now - this.told > PROGRESS_MS) {
+      this.told = now;
+      this.tell({ kind: 'progress', position: this.session.position, cycle: this.session.cycle });
+      this.showConsole();
     }
-    this.log.rewound(machine.cycles);
-    this.recorder!.settle();
-    this.showConsole();
-    return stepper.state();
+    await letMessagesIn();
+  }
+
+  private async move(act: (session: Session) => Promise<unknown>): Promise<StateView> {
+    const { session, log, recorder } = this.running;
+    this.told = performance.now();
+    try {
+      await act(session);
+    } finally {
+      log.rewound(session.cycle);
+      recorder.settle();
+      this.showConsole();
+    }
+    return this.state();
+  }
+
+  private input(bytes: Uint8Array): StateView {
+    const { session, log, recorder } = this.running;
+    session.input(bytes);
+    log.forget(session.cycle);
+    recorder.forget();
+    return this.state();
   }
 
   /** Tells the page what its console lacks, or has too much. */
   private showConsole(): void {
-    const now = this.log.upTo(this.machine!.cycles), { shown } = this;
+    const { log, session } = this.running, now = log.upTo(session.cycle), { shown } = this;
     let keep = 0;
     const most = Math.min(shown.length, now.length);
     while (keep < most && shown[keep] === now[keep]) keep++;
@@ -125,7 +142,7 @@ export class Engine {
   }
 
   private statistics(): Statistics {
-    const machine = this.machine!;
+    const { machine } = this.session;
     const exits = [...machine.exitCounts()].map(([reason, count]) => ({ reason, count })).sort((a, b) => b.count - a.count);
     const by = new Map<string, number>();
     for (const [account, cycles] of machine.attribution?.snapshot(machine.cycles) ?? []) by.set(accountName(account), (by.get(accountName(account)) ?? 0) + cycles);
@@ -135,5 +152,3 @@ export class Engine {
     };
   }
 }
-
-const positionOf = (machine: Machine): Position => ({ instructions: machine.instructions, events: 0 });

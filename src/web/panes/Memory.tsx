@@ -14,7 +14,7 @@ function Row({ base, offset, bytes }: { base: bigint; offset: number; bytes: Uin
 }
 
 export function Memory() {
-  const [text, setText] = useState('rsp'), { value: v } = view, { value: m } = memory;
+  const [text, setText] = useState('$rsp'), { value: v } = view, { value: m } = memory;
   useEffect(() => void showMemory(text, SHOWN), [v]);
   const submit = (e: Event): void => {
     e.preventDefault();
@@ -23,13 +23,13 @@ export function Memory() {
   return (
     <div class="scroll">
       <form class="line" onSubmit={submit}>
-        <label class="grow"><span class="sr">Address</span><input type="text" class="mono" spellcheck={false} value={text} placeholder="address, register or symbol" onInput={(e) => setText(e.currentTarget.value)} /></label>
+        <label class="grow"><span class="sr">Address</span><input type="text" class="mono" spellcheck={false} value={text} placeholder="0x address, $register, symbol or file:line" onInput={(e) => setText(e.currentTarget.value)} /></label>
         <button type="submit">Show</button>
       </form>
       {m === undefined ? <Nothing>Name an address of the level that runs: a number, a register or a symbol.</Nothing> : (
         <div class="memory mono" tabIndex={0} role="group" aria-label={`Memory at ${m.linear}`}>
           {Array.from({ length: Math.ceil(m.bytes.length / ROW) }, (_, i) => <Row key={i} base={BigInt(m.linear)} offset={i * ROW} bytes={m.bytes} />)}
-          {m.fault === undefined ? null : <p class="fault">{m.fault}</p>}
+          {m.bytes.length === SHOWN ? null : <p class="fault">What follows cannot be read: it is not mapped, or belongs to a device.</p>}
         </div>
       )}
     </div>

@@ -4,7 +4,7 @@ import { useState } from 'preact/hooks';
 import type { StopPoint } from '../../debug/api.js';
 import { count } from '../format.js';
 import { Nothing } from '../Pane.js';
-import { addBreakpoint, addStop, ask, complaint, removeStop, stops } from '../store.js';
+import { addStop, addStopAt, complaint, removeStop, stops } from '../store.js';
 
 type Kind = StopPoint['kind'];
 const KINDS: readonly (readonly [Kind, string, string])[] = [
@@ -24,19 +24,14 @@ function describe(s: StopPoint): string {
 }
 
 async function add(kind: Kind, text: string): Promise<void> {
-  if (kind === 'breakpoint') return addBreakpoint(text);
+  if (kind === 'breakpoint') return addStopAt(text);
   if (kind === 'exit-reason') return addStop({ kind, ...(text === '' ? {} : { reason: text }) });
   if (kind === 'cycle') {
     const cycle = Number(text.replaceAll(',', ''));
     if (!Number.isSafeInteger(cycle) || cycle < 0) return void (complaint.value = `"${text}" is not a cycle: a whole number is needed`);
     return addStop({ kind, cycle });
   }
-  try {
-    const linear = await ask('resolve', { text });
-    await addStop({ kind: 'watchpoint', linear, bytes: 8, read: false, write: true, where: text });
-  } catch (e) {
-    complaint.value = (e as Error).message;
-  }
+  return addStopAt(text, { bytes: 8, read: false, write: true });
 }
 
 export function Stops() {

@@ -25,7 +25,7 @@ function Step({ s }: { s: WalkStepView }) {
 }
 
 export function Walk() {
-  const [text, setText] = useState('rip'), { value: v } = view, { value: w } = walk;
+  const [text, setText] = useState('$rip'), { value: v } = view, { value: w } = walk;
   useEffect(() => void showWalk(text), [v]);
   const submit = (e: Event): void => {
     e.preventDefault();
@@ -34,7 +34,7 @@ export function Walk() {
   return (
     <div class="scroll">
       <form class="line" onSubmit={submit}>
-        <label class="grow"><span class="sr">Linear address</span><input type="text" class="mono" spellcheck={false} value={text} placeholder="address, register or symbol" onInput={(e) => setText(e.currentTarget.value)} /></label>
+        <label class="grow"><span class="sr">Linear address</span><input type="text" class="mono" spellcheck={false} value={text} placeholder="0x address, $register, symbol or file:line" onInput={(e) => setText(e.currentTarget.value)} /></label>
         <button type="submit">Walk</button>
       </form>
       {w === undefined ? <Nothing>Name a linear address of the level that runs.</Nothing> : (
