@@ -31,7 +31,7 @@ const PACKAGES = new Set(['iced-x86']);
 
 function sources(folder: string): string[] {
   return readdirSync(join(SRC, folder), { recursive: true, encoding: 'utf8' })
-    .filter((f) => f.endsWith('.ts') && !f.endsWith('.test.ts'))
+    .filter((f) => /\.tsx?$/.test(f) && !f.endsWith('.test.ts'))
     .map((f) => join(SRC, folder, f));
 }
 const importsOf = (file: string): string[] =>

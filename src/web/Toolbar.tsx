@@ -1,7 +1,6 @@
-/** Steps of every kind in both directions, running, and where the machine stands. */
+/** Steps of every kind in both directions, and running. */
 
 import { useRef } from 'preact/hooks';
-import { bytes, count } from './format.js';
 import { roving } from './roving.js';
 import { STEP_BUTTONS, type StepButton } from './steps.js';
 import { busy, interrupt, run, step, view } from './store.js';
@@ -32,27 +31,12 @@ function Running() {
   );
 }
 
-function Standing() {
-  const v = view.value, b = busy.value;
-  const at = b?.position ?? v?.position, cycle = b?.cycle ?? v?.cycle;
-  return (
-    <dl class="standing" aria-live="off">
-      <div><dt>Instruction</dt><dd>{at === undefined ? '–' : count(at.instructions)}{at !== undefined && at.events > 0 ? ` +${at.events}` : ''}</dd></div>
-      <div><dt>Cycle</dt><dd>{cycle === undefined ? '–' : count(cycle)}</dd></div>
-      <div title="Memory of snapshots, and its limit"><dt>History</dt><dd>{v === undefined ? '–' : `${bytes(v.history.bytes)} of ${bytes(v.history.limit)}`}</dd></div>
-    </dl>
-  );
-}
-
 export function Toolbar() {
   const bar = useRef<HTMLDivElement>(null);
   return (
-    <div class="toolbar-row">
-      <div class="toolbar" role="toolbar" aria-label="Steps" ref={bar} onKeyDown={(e) => roving(e, bar.current!, 'button')}>
-        {STEP_BUTTONS.map((b, i) => <StepGroup key={b.kind} button={b} first={i === 0} />)}
-        <Running />
-      </div>
-      <Standing />
+    <div class="toolbar" role="toolbar" aria-label="Steps" ref={bar} onKeyDown={(e) => roving(e, bar.current!, 'button')}>
+      {STEP_BUTTONS.map((b, i) => <StepGroup key={b.kind} button={b} first={i === 0} />)}
+      <Running />
     </div>
   );
 }

@@ -78,7 +78,10 @@ async function move(what: string, act: () => Promise<StateView>): Promise<void> 
   } finally {
     busy.value = undefined;
   }
-  requestAnimationFrame(() => setTimeout(() => (timings.value = { ...timings.value, lastStep: performance.now() - began })));
+  requestAnimationFrame(() => setTimeout(() => {
+    const { duration } = performance.measure('xenolith-move', { start: began, end: performance.now() });
+    timings.value = { ...timings.value, lastStep: duration };
+  }));
 }
 
 function show(state: StateView): void {

@@ -27,7 +27,7 @@ function Line({ line, broken }: { line: DisassemblyLineView; broken: boolean }) 
       >
         <button class="gutter" type="button" tabIndex={-1} aria-hidden="true" onClick={() => void toggleBreakpoint(line.linear)}>{broken ? '●' : ''}</button>
         <span class="arrow" aria-hidden="true">{line.current ? '▶' : ''}</span>
-        <span class="addr">{padded(line.linear, 48)}</span>
+        <span class="addr">{padded(line.linear, 64)}</span>
         <span class="bytes">{line.bytes}</span>
         <span class="text">{line.text}</span>
       </div>
