@@ -165,6 +165,9 @@ export class CpuFacade implements Cpu {
   plainMemory(linear: bigint, size: number, write: boolean): number {
     return this.memory.plain(linear, size, write, this.user);
   }
+  firstStore(linHi: number, linLo: number): boolean {
+    return this.memory.firstStore(linHi, linLo, this.user, false) !== 0;
+  }
   linearAddress(segment: number, offset: bigint, size: number, write: boolean): bigint {
     return checkedLinear(this, segment, offset, size, write);
   }

@@ -53,6 +53,8 @@ export interface Cpu {
   writeSegment(segment: number, offset: bigint, size: number, value: bigint): void;
   /** The linear-memory address of bytes at a linear address when they are plain memory in one page and the access is known to be allowed; else 0, and nothing is known. */
   plainMemory(linear: bigint, size: number, write: boolean): number;
+  /** Whoever looks for a write tag in the software TLB and misses asks this: true when it is there now, withheld until the first store. */
+  firstStore(linHi: number, linLo: number): boolean;
   /** Segment checks only: the linear address. */
   linearAddress(segment: number, offset: bigint, size: number, write: boolean): bigint;
 

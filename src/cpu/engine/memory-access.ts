@@ -82,7 +82,7 @@ export class MemoryAccess {
   }
 
   /** The address when the page's tag is withheld until its first store since a snapshot; else 0. As if the tag had been there. */
-  private firstStore(hi: number, lo: number, user: boolean, implicit: boolean): number {
+  firstStore(hi: number, lo: number, user: boolean, implicit: boolean): number {
     const tlb = this.host.tlbFor(user, implicit);
     if (tlb === 0 || this.tlb.withheld(tlb, hi, lo, TAG_WRITE) !== WITHHELD.clean) return 0;
     this.tlb.release(tlb, lo, TAG_WRITE, WITHHELD.clean);
@@ -215,7 +215,8 @@ export class MemoryAccess {
 
   /** The linear-memory address of `size` bytes that the software TLB knows as plain memory for the access, all in one page; else 0. */
   plain(linear: bigint, size: number, write: boolean, user: boolean): number {
-    return this.probe(Number(linear >> 32n), Number(linear & 0xffff_ffffn), size, write ? 2 : 0, user, false);
+    const hi = Number(linear >> 32n), lo = Number(linear & 0xffff_ffffn), known = this.probe(hi, lo, size, write ? 2 : 0, user, false);
+    return known !== 0 || !write || (lo & 0xfff) + size > 4096 ? known : this.firstStore(hi, lo, user, false);
   }
   /** Reads 1, 2, 4 or 8 bytes; throws GUEST_EVENT on a fault. */
   read(linear: bigint, size: number, user: boolean, implicit: boolean): bigint {
