@@ -69,6 +69,10 @@ export class FileDisk implements DiskBackend {
   close(): void {
     closeSync(this.fd);
   }
+  /** The file's contents cannot go back in time: machines that are snapshot have an OverlayDisk over it. */
+  saveState(): never {
+    throw new Error('a disk image that is written in place cannot be part of a snapshot');
+  }
 }
 
 export interface Disk extends DiskBackend {

@@ -126,6 +126,8 @@ export const SCRATCH_DATA = S.scratch + 64;
 
 /** Bytes that a switch of vCPUs copies. */
 export const STATE_BYTES = S.end - STATE_BASE;
+/** Index of the window's first 32-bit word in the linear memory. */
+export const STATE_BASE_WORD = STATE_BASE >>> 2;
 
 /** Offsets inside one of the eight 32-byte segment entries of `S.seg`. */
 export const SEG = {
@@ -171,6 +173,18 @@ const parity = (v: number): number => {
   v ^= v >> 1;
   return ~v & 1; // 1 = even number of ones
 };
+
+/** RFLAGS from its parts: the halves of `flagsRes` and `flagsAux`, and `rflagsRest`. */
+export function flagsOf(lo: number, hi: number, auxLo: number, auxHi: number, rest: number): number {
+  let f = rest;
+  if (auxHi < 0) f |= CF;
+  if ((auxHi ^ (auxHi << 1)) < 0) f |= OF;
+  if (auxLo & 8) f |= AF;
+  if (lo === 0 && hi === 0) f |= ZF;
+  if ((hi < 0 ? 1 : 0) ^ ((auxLo >> 1) & 1)) f |= SF;
+  if (parity(lo & 0xff) ^ (auxLo & 1)) f |= PF;
+  return f >>> 0;
+}
 
 /**
  * TypeScript's view of the state window. 64-bit values are BigInt here (cold code); warm code reads `m.u32` at `S.x >> 2`.
@@ -260,17 +274,8 @@ export class CpuState {
 
   /** The low 32 bits of RFLAGS, status flags materialised. */
   get rflags(): number {
-    const { u32, i32 } = this.m;
-    const lo = u32[S.flagsRes >>> 2]!, hi = i32[(S.flagsRes >>> 2) + 1]!;
-    const auxLo = u32[S.flagsAux >>> 2]!, auxHi = i32[(S.flagsAux >>> 2) + 1]!;
-    let f = u32[S.rflagsRest >>> 2]!;
-    if (auxHi < 0) f |= CF;
-    if ((auxHi ^ (auxHi << 1)) < 0) f |= OF;
-    if (auxLo & 8) f |= AF;
-    if (lo === 0 && hi === 0) f |= ZF;
-    if ((hi < 0 ? 1 : 0) ^ ((auxLo >> 1) & 1)) f |= SF;
-    if (parity(lo & 0xff) ^ (auxLo & 1)) f |= PF;
-    return f >>> 0;
+    const { i32 } = this.m, res = S.flagsRes >>> 2, aux = S.flagsAux >>> 2;
+    return flagsOf(i32[res]!, i32[res + 1]!, i32[aux]!, i32[aux + 1]!, i32[S.rflagsRest >>> 2]!);
   }
   /** Writes all of RFLAGS (bit 1 is forced to one, reserved bits to zero). */
   set rflags(v: number) {

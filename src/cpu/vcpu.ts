@@ -14,7 +14,7 @@ import { GUEST_EVENT } from './events.js';
 import { ExactRun } from './exact-run.js';
 import { handleEvents } from './pending-events.js';
 import { PROBE } from './ports.js';
-import { ACTIVITY, S, STATE_BYTES, TF } from './state.js';
+import { ACTIVITY, S, STATE_BASE_WORD, STATE_BYTES, TF } from './state.js';
 import { afterInstruction, beginInstruction, debugStepNeeded } from './system/debug.js';
 import { deliverPending } from './system/delivery.js';
 import { resetState } from './system/reset.js';
@@ -45,6 +45,11 @@ export class Vcpu extends ExactRun {
     if (this.engine.current === this) this.s.save(out);
     else out.set(this.store);
     return out;
+  }
+  /** This vCPU's state, in the window or not, as 32-bit words from STATE_BASE on. Only to look at. */
+  stateWords(): Int32Array {
+    if (this.engine.current === this) return this.m.i32.subarray(STATE_BASE_WORD, STATE_BASE_WORD + STATE_BYTES / 4);
+    return new Int32Array(this.store.buffer, 0, STATE_BYTES / 4);
   }
   /** Power-on or RESET# state; `bootstrap` processors start at the reset vector, others wait for a SIPI. */
   reset(bootstrap = this.id === 0): void {

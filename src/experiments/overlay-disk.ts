@@ -1,11 +1,12 @@
 /** A disk over another one that is only read: what the guest writes stays in memory, so that every run finds the same disk. */
 
 import type { DiskBackend } from '../machine/config.js';
+import { SectorStore } from '../machine/disks.js';
 
 const SECTOR = 512;
 
 export class OverlayDisk implements DiskBackend {
-  private readonly written = new Map<number, Uint8Array>();
+  private readonly written = new SectorStore();
   readonly sectors: number;
 
   constructor(private readonly below: Pick<DiskBackend, 'sectors' | 'read'>) {

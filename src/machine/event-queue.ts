@@ -49,6 +49,11 @@ export class EventQueue implements DeviceClock {
     return this.heap.length > 0 ? this.heap[0]!.at : Infinity;
   }
 
+  /** Time and order of all events that wait, in the order in which they will fire. */
+  waiting(): readonly { readonly at: number; readonly sequence: number }[] {
+    return [...this.heap].sort((a, b) => (before(a, b) ? -1 : 1));
+  }
+
   schedule(at: number, action: () => void): Scheduled {
     if (!Number.isFinite(at)) throw new RangeError(`an event cannot be due at cycle ${at}`);
     const event = new Event(Math.max(Math.ceil(at), this.time), this.sequence++, action);

@@ -28,6 +28,7 @@ import { Platform } from './platform.js';
 import { Probe } from './probe.js';
 import { Processor } from './processor.js';
 import { platformFigures } from './profile.js';
+import { type Snapshot, Snapshots } from './snapshot.js';
 import { createTiming, type Timing } from './timing.js';
 
 /** Cycles that a vCPU runs before the next one gets its turn. */
@@ -56,6 +57,7 @@ export class Machine {
   /** Present when the configuration classifies code and the mode is `cycle`. */
   readonly attribution: Attribution | undefined;
   private readonly image: LoadedImage | undefined;
+  private readonly states: Snapshots;
   /** Linear-memory address of the ROM behind the firmware window. */
   private readonly romAt: number;
   private stop: StopReason | undefined;
@@ -124,6 +126,7 @@ export class Machine {
     this.processors = processors;
     for (const p of processors) this.timing?.attach(p.vcpu);
 
+    this.states = new Snapshots(this, this.engine, () => this.timing?.core.tables);
     const tables = firmwareTables(memoryBytes, cpus);
     this.romAt = this.installFirmware(config.boot.kind === 'firmware' ? config.boot.firmware : undefined, firmwareWindow(tables));
     if (config.boot.kind === 'image') {
@@ -140,6 +143,7 @@ export class Machine {
       throw new ImageError(`${firmware.name}: a firmware image of ${bytes.length} bytes; it must be a multiple of 64 KiB up to 16 MiB`);
     const padded = Math.max(bytes.length, window), at = this.phys.addRegion(FOUR_GIB - padded, padded, false);
     this.memory.u8.set(bytes, at + padded - bytes.length);
+    this.memory.dirty.fill(1, at >>> 12, (at + padded) >>> 12);
     this.phys.mapRegion(FIRMWARE_BASE, window, at + padded - window, false);
     return at + padded - window;
   }
@@ -240,6 +244,33 @@ export class Machine {
   }
   private engineNow(): number {
     return this.processors[this.turn.at].vcpu.now();
+  }
+
+  // --- snapshots (snapshot.ts) ----------------------------------------------------------------------------------------------
+
+  /** Everything that the rest of the run depends on. Not from inside a run. The run goes on as if none had been taken. */
+  snapshot(): Snapshot {
+    return this.states.take();
+  }
+  /** Makes the machine what it was. Not from inside a run. */
+  restore(snapshot: Snapshot): void {
+    this.states.restore(snapshot);
+  }
+  /** Gives a snapshot's memory back. */
+  release(snapshot: Snapshot): void {
+    this.states.release(snapshot);
+  }
+  /** Bytes that snapshots occupy, those given up not counted. */
+  get snapshotBytes(): number {
+    return this.states.bytes;
+  }
+  /** A hash of the state that architecture and devices define, 128 bits in hexadecimal: the same in every replay of the run. */
+  hash(): string {
+    return this.states.hash();
+  }
+  /** For tests: guest pages that differ from the last snapshot and are not marked as written. Must be none. */
+  unmarkedPages(): number[] {
+    return this.states.unmarkedPages();
   }
 
   // --- the run loop ---------------------------------------------------------------------------------------------------------

@@ -10,11 +10,20 @@ import { PAGE_SHIFT, PAGE_SIZE, RAM_BASE, ROM_BASE, ROM_SIZE } from './layout.js
 
 export const RAM = 1, ROM = 2, DEVICE = 0;
 
+/** What the map was: immutable. */
+interface MapState {
+  readonly bytes: number;
+  readonly pages: Uint32Array;
+  readonly readOnly: Uint8Array;
+  readonly romUsed: number;
+}
+
 export class PhysicalMemory {
   /** Per 4-KiB page below 4 GiB: linear-memory page number, or 0 for "a device or nothing". */
   private readonly pages = new Uint32Array(1 << 20);
   private readonly readOnly = new Uint8Array(1 << 17);
   private romUsed = 0;
+  private saved: MapState | undefined;
 
   constructor(readonly m: LinearMemory) {
     const ramPages = m.ramBytes >>> PAGE_SHIFT;
@@ -24,6 +33,7 @@ export class PhysicalMemory {
   /** Maps fresh linear memory of `size` bytes (a multiple of 4 KiB) at `hpa`; returns its linear-memory address. Firmware is read-only to the guest. */
   addRegion(hpa: number, size: number, writable: boolean): number {
     if (this.romUsed + size > ROM_SIZE) throw new RangeError('no room for more firmware or device memory');
+    this.saved = undefined;
     const at = ROM_BASE + this.romUsed;
     this.romUsed += (size + PAGE_SIZE - 1) & -PAGE_SIZE;
     this.mapRegion(hpa, size, at, writable);
@@ -35,6 +45,7 @@ export class PhysicalMemory {
     for (let o = 0; o < size; o += PAGE_SIZE) {
       const page = (hpa + o) / PAGE_SIZE;
       this.pages[page] = (at + o) >>> PAGE_SHIFT;
+      this.saved = undefined;
       const bit = 1 << (page & 7);
       if (writable) this.readOnly[page >>> 3]! &= ~bit;
       else this.readOnly[page >>> 3]! |= bit;
@@ -79,6 +90,18 @@ export class PhysicalMemory {
       done += n;
     }
     return out;
+  }
+
+  /** The map as it is now (machine/object-state.ts). Contents are saved elsewhere. */
+  saveState(): MapState {
+    return (this.saved ??= { bytes: this.pages.byteLength, pages: this.pages.slice(), readOnly: this.readOnly.slice(), romUsed: this.romUsed });
+  }
+  loadState(state: MapState): void {
+    if (state === this.saved) return;
+    this.pages.set(state.pages);
+    this.readOnly.set(state.readOnly);
+    this.romUsed = state.romUsed;
+    this.saved = state;
   }
 
   /** Called for each page piece that `write` changed, so that decoded instructions are dropped. The engine sets it. */

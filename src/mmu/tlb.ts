@@ -61,6 +61,26 @@ export interface Translation {
   readonly pageShift: number;
 }
 
+/** One TLB, as saved: its log, and for each place in it the entry and its flags. */
+interface SlotState {
+  readonly log: Uint16Array;
+  readonly entries: Int32Array;
+  readonly flags: Uint8Array;
+  readonly hasLarge: number;
+}
+export interface TlbState {
+  readonly bytes: number;
+  readonly vcpu: Int32Array;
+  readonly tag: Int32Array;
+  readonly pcid: Int32Array;
+  readonly variant: Int32Array;
+  readonly stamp: Float64Array;
+  readonly next: Int16Array;
+  readonly bucket: Int16Array;
+  readonly clock: number;
+  readonly slots: readonly (SlotState | undefined)[];
+}
+
 export class TlbPool {
   /** Does decoded code lie on the host-physical page? Asked for every page that is entered as writable. The engine sets it. */
   isCodePage: (hpaPage: number) => boolean = () => false;
@@ -82,6 +102,7 @@ export class TlbPool {
   private readonly writableOnce = new Uint8Array(1 << 20);
   /** Slot has changed since it was saved last. */
   private readonly touched = new Uint8Array(SLOTS).fill(1);
+  private saved: (SlotState | undefined)[] = new Array<SlotState | undefined>(SLOTS).fill(undefined);
   private readonly dirty: Uint8Array;
   private clock = 0;
 
@@ -270,6 +291,63 @@ export class TlbPool {
         const w = first + log[base + i]! * WORDS + TAG_WRITE;
         if ((i32[w]! & 0xfff) <= ALL_WITHHELD) i32[w]! |= WITHHELD.clean;
       }
+    }
+  }
+
+  // ---- saving (machine/object-state.ts)
+
+  /** All TLBs as they are now. Slots that have not changed are shared with the state saved or loaded last. */
+  saveState(): TlbState {
+    let bytes = 0;
+    for (let s = 0; s < SLOTS; s++) {
+      if (this.touched[s] === 0) continue;
+      this.saved[s] = this.vcpu[s] === FREE ? undefined : this.saveSlot(s);
+      this.touched[s] = 0;
+      bytes += this.saved[s]?.entries.byteLength ?? 0;
+    }
+    return {
+      bytes, vcpu: this.vcpu.slice(), tag: this.tag.slice(), pcid: this.pcid.slice(), variant: this.variant.slice(), stamp: this.stamp.slice(),
+      next: this.next.slice(), bucket: this.bucket.slice(), clock: this.clock, slots: this.saved.slice(),
+    };
+  }
+  private saveSlot(s: number): SlotState {
+    const n = this.logged[s]!, base = s * TLB_ENTRIES, log = this.log.slice(base, base + n), entries = new Int32Array(n * WORDS);
+    for (let i = 0; i < n; i++) {
+      const w = this.word(s, log[i]!);
+      for (let k = 0; k < WORDS; k++) entries[i * WORDS + k] = this.i32[w + k]!;
+    }
+    return { log, entries, flags: Uint8Array.from(log, (index) => this.flags[base + index]!), hasLarge: this.hasLarge[s]! };
+  }
+
+  loadState(state: TlbState): void {
+    for (let s = 0; s < SLOTS; s++) {
+      const slot = state.slots[s];
+      if (this.touched[s] === 0 && this.saved[s] === slot) continue;
+      if (this.vcpu[s] === FREE) this.u32.fill(0xffff_ffff, this.word(s, 0), this.word(s + 1, 0));
+      else this.drop(s);
+      if (slot !== undefined) this.loadSlot(s, slot);
+      this.touched[s] = 0;
+    }
+    this.saved = state.slots.slice();
+    this.vcpu.set(state.vcpu);
+    this.tag.set(state.tag);
+    this.pcid.set(state.pcid);
+    this.variant.set(state.variant);
+    this.stamp.set(state.stamp);
+    this.next.set(state.next);
+    this.bucket.set(state.bucket);
+    this.clock = state.clock;
+  }
+  private loadSlot(s: number, { log, entries, flags, hasLarge }: SlotState): void {
+    const base = s * TLB_ENTRIES, n = log.length;
+    this.log.set(log, base);
+    this.logged[s] = n;
+    this.hasLarge[s] = hasLarge;
+    for (let i = 0; i < n; i++) {
+      const w = this.word(s, log[i]!);
+      for (let k = 0; k < WORDS; k++) this.i32[w + k] = entries[i * WORDS + k]!;
+      this.flags[base + log[i]!] = flags[i]!;
+      if (this.i32[w + TAG_WRITE] !== -1) this.writableOnce[this.u32[w + 5]!] = 1;
     }
   }
 

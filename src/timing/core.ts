@@ -62,6 +62,11 @@ export class TimingCore implements TimingPort {
     this.select(0, 0, 0);
   }
 
+  /** Linear-memory addresses of all tables: [from, to). */
+  get tables(): { readonly from: number; readonly to: number } {
+    return { from: CURRENT_BLOCK, to: this.layout.block(this.cpus) };
+  }
+
   /** Says how to walk the tables of a vCPU. */
   attach(vcpu: number, walker: Walker): void {
     this.walkers[vcpu] = walker;

@@ -23,9 +23,22 @@ const ARENA_END = RECORD_BASE + RECORD_SIZE;
 /** What the structures of a physical page have in common: a store drops them all. */
 interface CodePage {
   /** First record and number of each decoded run. */
-  readonly runs: [number, number][];
+  runs: [number, number][];
   /** One bit per byte that a decoded instruction covers. */
   readonly covered: Uint32Array;
+  /** Its copy in the last saved state, until it changes. */
+  saved?: SavedPage | undefined;
+}
+interface SavedPage {
+  readonly runs: readonly [number, number][];
+  readonly covered: Uint32Array;
+}
+export interface CodeCacheState {
+  readonly bytes: number;
+  readonly next: number;
+  readonly stats: CodeCache['stats'];
+  /** Page number, its first structure, and what the structures have in common. */
+  readonly pages: readonly (readonly [hpaPage: number, first: number, page: SavedPage])[];
 }
 
 export class CodeCache {
@@ -83,7 +96,7 @@ export class CodeCache {
   allocate(hpaPage: number, count: number): number {
     const at = this.next;
     this.next += count * RECORD_BYTES;
-    this.pages.get(hpaPage)!.runs.push([at, count]);
+    this.addRun(hpaPage, at, count);
     this.stats.records += count;
     return at;
   }
@@ -100,12 +113,18 @@ export class CodeCache {
 
   /** Adds records that another page owns to those that a store to this page makes stale (a page-crossing instruction). */
   share(hpaPage: number, first: number, count: number): void {
-    this.pages.get(hpaPage)!.runs.push([first, count]);
+    this.addRun(hpaPage, first, count);
+  }
+  private addRun(hpaPage: number, first: number, count: number): void {
+    const page = this.pages.get(hpaPage)!;
+    page.runs.push([first, count]);
+    page.saved = undefined;
   }
 
   /** Notes that bytes [from, to) of the page are decoded. */
   cover(hpaPage: number, from: number, to: number): void {
-    const { covered } = this.pages.get(hpaPage)!;
+    const page = this.pages.get(hpaPage)!, { covered } = page;
+    page.saved = undefined;
     for (let i = from; i < to && i < 4096; i++) covered[i >>> 5]! |= 1 << (i & 31);
   }
 
@@ -135,6 +154,38 @@ export class CodeCache {
     for (const [first, count] of page.runs)
       for (let i = 0; i < count; i++) u32[(first + i * RECORD_BYTES) >>> 2] = this.refetchHandler;
     this.pages.delete(hpaPage);
+  }
+
+  // ---- saving (machine/object-state.ts); structures and records are in the linear memory, see `used`
+
+  /** Linear-memory addresses of all records and structures: [from, to). */
+  get used(): { readonly from: number; readonly to: number } {
+    return { from: ARENA, to: this.next };
+  }
+  saveState(): CodeCacheState {
+    const pages: [number, number, SavedPage][] = [];
+    let bytes = 0;
+    for (const [hpaPage, page] of this.pages) {
+      if (page.saved === undefined) {
+        page.saved = { runs: page.runs.slice(), covered: page.covered.slice() };
+        bytes += page.runs.length * 40 + page.covered.byteLength;
+      }
+      pages.push([hpaPage, this.m.u32[(CODE_PAGE_TABLE >>> 2) + hpaPage]!, page.saved]);
+    }
+    return { bytes: bytes + 32 * pages.length, next: this.next, stats: { ...this.stats }, pages };
+  }
+  loadState(state: CodeCacheState): void {
+    const { u32 } = this.m, table = CODE_PAGE_TABLE >>> 2;
+    for (const hpaPage of this.pages.keys()) u32[table + hpaPage] = 0;
+    const before = new Map(this.pages);
+    this.pages.clear();
+    for (const [hpaPage, first, saved] of state.pages) {
+      u32[table + hpaPage] = first;
+      const now = before.get(hpaPage);
+      this.pages.set(hpaPage, now?.saved === saved ? now : { runs: saved.runs.slice(), covered: saved.covered.slice(), saved });
+    }
+    this.next = state.next;
+    Object.assign(this.stats, state.stats);
   }
 
   /** Table index of the `refetch` handler. */

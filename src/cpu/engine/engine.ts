@@ -34,6 +34,17 @@ export interface EngineTiming {
   schedule(run: readonly Instruction[], costs: Uint16Array, hints: Uint8Array): void;
 }
 
+/**
+ * For whoever puts something into records or software TLBs that is no part of the machine (compiled regions, breakpoints): takes it
+ * out before a snapshot is taken and puts it back afterwards. A restored machine has none of it.
+ */
+export interface SnapshotHooks {
+  beforeSnapshot?(): void;
+  afterSnapshot?(): void;
+  beforeRestore?(): void;
+  afterRestore?(): void;
+}
+
 export class Engine {
   readonly cache: CodeCache;
   readonly tlb: TlbPool;
@@ -42,6 +53,7 @@ export class Engine {
   readonly breakpoints: Breakpoints;
   /** Where the run is, and where it is to stop. */
   readonly control = new RunControl();
+  readonly snapshotHooks: SnapshotHooks[] = [];
   /** The vCPU whose state is in the window. */
   current: EmittedCodeHost | undefined;
 

@@ -5,6 +5,7 @@
  */
 
 import type { DiskBackend } from '../ports.js';
+import { SectorStore } from './sector-store.js';
 
 const SECTOR = 512;
 
@@ -17,7 +18,7 @@ export function seededWord(seed: number, lba: number, index: number): number {
 }
 
 export class SeededDisk implements DiskBackend {
-  private readonly written = new Map<number, Uint8Array>();
+  private readonly written = new SectorStore();
 
   /** @param sectors size in 512-byte sectors; @param seed 32 bits */
   constructor(

@@ -46,6 +46,8 @@ export class E1000 implements MmioDevice, Station {
   /** Frames in the packet buffer that wait for descriptors, and their bytes. */
   private waiting: { frame: Uint8Array; inexact: boolean }[] = [];
   private waitingBytes = 0;
+  /** IOADDR: the register that IODATA shows. */
+  private windowAddress = 0;
 
   constructor(private readonly c: E1000Config) {
     this.eeprom = new Eeprom(c.mac, VENDOR, DEVICE);
@@ -191,13 +193,12 @@ export class E1000 implements MmioDevice, Station {
 
   /** BAR 1: IOADDR and IODATA give access to the same registers. */
   private ioWindow(base: number): PortDevice {
-    let address = 0;
     return {
-      ioRead: (port) => (port - base === 0 ? address : port - base === 4 ? this.mmioRead(address, 4) : 0),
+      ioRead: (port) => (port - base === 0 ? this.windowAddress : port - base === 4 ? this.mmioRead(this.windowAddress, 4) : 0),
       ioWrite: (port, size, value) => {
         if (size !== 4) return;
-        if (port - base === 0) address = value & 0x1fffc;
-        else if (port - base === 4) this.mmioWrite(address, 4, value);
+        if (port - base === 0) this.windowAddress = value & 0x1fffc;
+        else if (port - base === 4) this.mmioWrite(this.windowAddress, 4, value);
       },
     };
   }
