@@ -2,16 +2,18 @@
 
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
+import { SessionError } from '../debug/history.js';
 import { ConfigError } from '../machine/machine.js';
 import { ImageError } from '../machine/loaders/load.js';
 import { ProfileError } from '../machine/profile.js';
 import { compareCommand } from './compare.js';
 import { EXIT_INTERRUPTED, EXIT_USAGE, UserError } from './errors.js';
+import { gdbCommand } from './gdb.js';
 import { runCommand } from './run.js';
 import { uiCommand } from './ui.js';
 
-const USER_ERRORS = [UserError, ImageError, ProfileError, ConfigError];
-const COMMAND_NAMES = ['compare', 'run', 'ui', 'completion'];
+const USER_ERRORS = [UserError, SessionError, ImageError, ProfileError, ConfigError];
+const COMMAND_NAMES = ['compare', 'run', 'gdb', 'ui', 'completion'];
 const words = hideBin(process.argv);
 const debug = words.includes('--debug');
 
@@ -35,6 +37,7 @@ const program = yargs(words)
   .usage('$0 COMMAND [OPTIONS]\n\nA cycle-level x86-64 machine with Intel VT-x and AMD SVM.')
   .command(compareCommand)
   .command(runCommand)
+  .command(gdbCommand)
   .command(uiCommand)
   .option('debug', { type: 'boolean', default: false, describe: 'show stack traces of errors' })
   .completion('completion', 'print a completion script for the shell')

@@ -44,7 +44,7 @@ function readModule({ file, args }: { file: string; args: string }): BootModule 
   return { ...readNamed(file), commandLine: args === '' ? basename(file) : `${basename(file)} ${args}` };
 }
 
-function bootOf(o: RunOptions): MachineConfig['boot'] {
+export function bootOf(o: Pick<RunOptions, 'image' | 'append' | 'initrd' | 'bios'>): MachineConfig['boot'] {
   if (o.bios !== undefined) {
     if (o.image !== undefined) throw new UserError('give an IMAGE or --bios, not both');
     return { kind: 'firmware', firmware: readNamed(o.bios) };

@@ -1,0 +1,92 @@
+/** `xenolith gdb IMAGE`: a machine that waits for gdb on a loopback port. The contract is docs/cli.md's, a walk-through is docs/gdb.md. */
+
+import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
+import { GdbServer } from './gdb-server.js';
+import { gdbCommands } from './gdb-commands.js';
+import { type DebugMachine, debugMachine, type DebugMachineOptions, debugMachineOptions } from './debug-machine.js';
+import { EXIT_INTERRUPTED, refuseRepeated, UserError, wholeNumber } from './errors.js';
+import { openOutput } from './files.js';
+import { ForwardHistory } from '../debug/forward-history.js';
+import { ExitExplainer } from '../debug/exits/explainer.js';
+import { Target } from '../debug/gdb/target.js';
+import { Programs } from '../debug/programs.js';
+import { Machine } from '../machine/machine.js';
+import { OnceOnly } from './once-only.js';
+import { SerialOutput } from './serial-output.js';
+
+export interface GdbOptions extends DebugMachineOptions {
+  readonly port: number;
+  readonly serial: string;
+  readonly printGdbCommands: boolean;
+}
+
+const note = (text: string): void => void process.stderr.write(`xenolith: gdb: ${text}\n`);
+
+export async function gdb(o: GdbOptions): Promise<number> {
+  wholeNumber(o.port, '--port', 0, 65535);
+  const described = debugMachine(o);
+  try {
+    if (o.printGdbCommands) {
+      if (o.port === 0) throw new UserError('--print-gdb-commands: give the port with --port; 0 is known only when it listens');
+      process.stdout.write(`${gdbCommands(described.programs, o.port).join('\n')}\n`);
+      return 0;
+    }
+    return await serve(described, o);
+  } finally {
+    described.close();
+  }
+}
+
+async function serve({ config, programs }: DebugMachine, o: GdbOptions): Promise<number> {
+  const serial = new SerialOutput(o.serial === 'stdio' ? 1 : o.serial === 'null' ? undefined : openOutput(o.serial));
+  const once = new OnceOnly(() => machine.cycles, serial.sink);
+  const machine: Machine = new Machine({ ...config, serial: once.sink });
+  const known = new Programs(programs.map((p) => ({ name: p.name, image: { name: p.name, bytes: p.bytes } })));
+  const explainer = new ExitExplainer({ place: (linear) => known.named('hypervisor')?.symbols.line(linear) });
+  explainer.attach(machine);
+  const target: Target = new Target({
+    machine,
+    newHistory: () => once.around(new ForwardHistory(machine)),
+    explain: () => explainer.last()?.sentence,
+    place(vcpu) {
+      const c = target.context(vcpu);
+      return `${known.locate(c.reader, c.linearPc)?.program.name ?? 'unknown code'}${c.inGuest ? ' in guest mode' : ''}`;
+    },
+  });
+  const server = new GdbServer(target, { note, between: () => serial.flush() });
+  const port = await server.listen(o.port);
+  note(`listening on 127.0.0.1:${port}; in gdb, type:`);
+  for (const line of gdbCommands(programs, port)) process.stderr.write(`    ${line}\n`);
+  const onInterrupt = (): void => server.end(EXIT_INTERRUPTED);
+  process.on('SIGINT', onInterrupt);
+  process.on('SIGTERM', onInterrupt);
+  try {
+    return await server.over;
+  } finally {
+    serial.flush();
+    process.off('SIGINT', onInterrupt);
+    process.off('SIGTERM', onInterrupt);
+  }
+}
+
+function options(y: Argv): Argv<GdbOptions> {
+  return debugMachineOptions(y)
+    .options({
+      port: { type: 'number', default: 1234, describe: 'TCP port on 127.0.0.1; 0: any that is free' },
+      serial: { type: 'string', default: 'stdio', describe: 'where COM1 goes: stdio, null, or a file' },
+      'print-gdb-commands': { type: 'boolean', default: false, describe: 'print what to type into gdb (symbols, connection) and exit' },
+    })
+    .check((args) => refuseRepeated(args, ['disk']))
+    .example('$0 gdb --experiment hvm', 'a guest under the hypervisor; gdb sees both')
+    .example('$0 gdb kernel.elf --port 0', 'an image of your own, on any free port')
+    .epilogue('Exit status: that of the run when it came to its end (see "run"); 0 when gdb killed it; 130 interrupted.') as unknown as Argv<GdbOptions>;
+}
+
+export const gdbCommand: CommandModule<object, GdbOptions> = {
+  command: 'gdb [image]',
+  describe: "serve gdb's remote protocol: one machine, all levels, backwards too",
+  builder: options,
+  handler: async (o: ArgumentsCamelCase<GdbOptions>) => {
+    process.exitCode = await gdb(o);
+  },
+};
