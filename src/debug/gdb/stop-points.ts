@@ -21,7 +21,7 @@ interface Point {
 /** A machine with breakpoints and watchpoints. */
 export interface StopMachine {
   readonly breakpoints: { set(linear: bigint): void; clear(linear: bigint): void };
-  readonly watchpoints: { set(w: { linear: bigint; bytes: number; read: boolean; write: boolean }): number; clear(id: number): void };
+  readonly watchpoints?: { set(w: { linear: bigint; bytes: number; read: boolean; write: boolean }): number; clear(id: number): void };
 }
 
 export class StopPoints {
@@ -49,6 +49,8 @@ export class StopPoints {
       return 'OK';
     }
     if (bytes < 1 || bytes > LONGEST_WATCH) return 'E16';
+    // An empty reply says that there are none: gdb then steps and compares.
+    if (machine.watchpoints === undefined) return '';
     const id = machine.watchpoints.set({ linear, bytes, read: kind !== 'watch', write: kind !== 'rwatch' });
     this.points.set(key, { kind, linear, id });
     return 'OK';
@@ -58,7 +60,7 @@ export class StopPoints {
     const point = this.points.get(key);
     if (point === undefined) return;
     this.points.delete(key);
-    if (point.id >= 0) this.machine.watchpoints.clear(point.id);
+    if (point.id >= 0) this.machine.watchpoints?.clear(point.id);
     else if (![...this.points.values()].some((p) => p.id < 0 && p.linear === point.linear)) this.machine.breakpoints.clear(point.linear);
   }
 
