@@ -10,10 +10,11 @@ import { compareCommand } from './compare.js';
 import { EXIT_INTERRUPTED, EXIT_USAGE, UserError } from './errors.js';
 import { gdbCommand } from './gdb.js';
 import { runCommand } from './run.js';
+import { stepCommand } from './step.js';
 import { uiCommand } from './ui.js';
 
 const USER_ERRORS = [UserError, SessionError, ImageError, ProfileError, ConfigError];
-const COMMAND_NAMES = ['compare', 'run', 'gdb', 'ui', 'completion'];
+const COMMAND_NAMES = ['compare', 'run', 'step', 'gdb', 'ui', 'completion'];
 const words = hideBin(process.argv);
 const debug = words.includes('--debug');
 
@@ -37,6 +38,7 @@ const program = yargs(words)
   .usage('$0 COMMAND [OPTIONS]\n\nA cycle-level x86-64 machine with Intel VT-x and AMD SVM.')
   .command(compareCommand)
   .command(runCommand)
+  .command(stepCommand)
   .command(gdbCommand)
   .command(uiCommand)
   .option('debug', { type: 'boolean', default: false, describe: 'show stack traces of errors' })

@@ -44,13 +44,16 @@ function readModule({ file, args }: { file: string; args: string }): BootModule 
   return { ...readNamed(file), commandLine: args === '' ? basename(file) : `${basename(file)} ${args}` };
 }
 
+/** The modules of `--initrd`, read. */
+export const readModules = (text: string): BootModule[] => parseModules(text).map(readModule);
+
 export function bootOf(o: Pick<RunOptions, 'image' | 'append' | 'initrd' | 'bios'>): MachineConfig['boot'] {
   if (o.bios !== undefined) {
     if (o.image !== undefined) throw new UserError('give an IMAGE or --bios, not both');
     return { kind: 'firmware', firmware: readNamed(o.bios) };
   }
   if (o.image === undefined) throw new UserError('name an IMAGE to run, or firmware with --bios');
-  return { kind: 'image', image: readNamed(o.image), commandLine: o.append, modules: o.initrd === undefined ? [] : parseModules(o.initrd).map(readModule) };
+  return { kind: 'image', image: readNamed(o.image), commandLine: o.append, modules: o.initrd === undefined ? [] : readModules(o.initrd) };
 }
 
 function positive(value: number | undefined, option: string): number | undefined {

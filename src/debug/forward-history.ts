@@ -1,8 +1,9 @@
 /** A history that can only go on: for machines whose state cannot be taken back. */
 
+import type { RunLimits } from '../machine/config.js';
 import type { Machine } from '../machine/machine.js';
 import type { Position } from './api.js';
-import { comparePositions, type History, type Limits, SessionError, type Stop } from './history.js';
+import { comparePositions, type History, SessionError, type Stop } from './history.js';
 
 const refuse = (): never => {
   throw new SessionError('this session keeps no snapshots: it can only go forward');
@@ -16,17 +17,17 @@ export class ForwardHistory implements History {
   constructor(private readonly machine: Machine) {}
 
   get position(): Position {
-    return { instructions: this.machine.instructions, events: 0 };
+    return this.machine.position;
   }
-  run(limits: Limits): Stop {
+  run(limits: RunLimits): Stop {
     return this.machine.run(limits);
   }
   stepOne(): Stop {
-    return this.machine.run({ instructions: this.machine.instructions + 1 });
+    return this.machine.stepOne();
   }
   goTo(p: Position): void {
     if (comparePositions(p, this.position) < 0) refuse();
-    this.run({ instructions: p.instructions });
+    this.run({ position: p });
   }
   back(): boolean {
     return refuse();

@@ -13,18 +13,12 @@ export type Stop =
   | { readonly kind: 'watchpoint'; readonly id: number; readonly vcpu: number; readonly linear: bigint; readonly bytes: number; readonly write: boolean }
   | { readonly kind: 'beginning' };
 
-export interface Limits extends RunLimits {
-  readonly position?: Position;
-  /** Stops exactly there, in the middle of a block too. */
-  readonly exact?: boolean;
-}
-
 export interface History {
   readonly position: Position;
   readonly bytes: number;
   readonly limit: number;
   readonly snapshots: number;
-  run(limits: Limits): Stop;
+  run(limits: RunLimits): Stop;
   stepOne(): Stop;
   goTo(p: Position): void;
   back(n?: number): boolean;

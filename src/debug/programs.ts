@@ -31,16 +31,21 @@ export interface Located {
 
 /** Bytes compared where a page as a whole is not known. */
 const WINDOW = 32;
+/** ELF header: e_type of an image that may be loaded anywhere. */
+const E_TYPE = 16, ET_DYN = 3;
 const PAGE = 4096;
 
 export class LoadedProgram {
   readonly name: string;
   readonly symbols: Symbols;
+  /** The image may be loaded anywhere: its link addresses are no addresses that it runs at. */
+  readonly relocatable: boolean;
   private readonly code: readonly { address: bigint; size: number; bytes: Uint8Array }[];
 
   constructor({ name, image, symbols }: Program) {
     this.name = name;
     this.symbols = new Symbols(image, symbols);
+    this.relocatable = isElf(image.bytes) && image.bytes[E_TYPE] === ET_DYN;
     this.code = isElf(image.bytes) ? new ElfSections(image).code() : [];
   }
 
@@ -85,9 +90,12 @@ export class Programs {
     return same.length === 1 ? { program: same[0], bias: 0n } : undefined;
   }
 
-  /** How far a program lies from its link addresses, as it was seen last; 0 before. */
+  /**
+   * How far the names of a program lie from its link addresses. An image that was linked for one address is there, except for its first
+   * instructions at a physical one; another is where it was seen last.
+   */
   biasOf(program: LoadedProgram): bigint {
-    return this.bias.get(program) ?? 0n;
+    return program.relocatable ? (this.bias.get(program) ?? 0n) : 0n;
   }
   named(name: string): LoadedProgram | undefined {
     return this.all.find((p) => p.name === name);

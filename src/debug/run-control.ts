@@ -5,11 +5,12 @@
  * change it.
  */
 
+import type { RunLimits } from '../machine/config.js';
 import type { Machine } from '../machine/machine.js';
 import { PROBE, type ProbeKind } from '../machine/probe.js';
 import type { StopView } from './api.js';
 import { exitReasonName, sameReason } from './exit-names.js';
-import { type History, type Limits, SessionError, type Stop } from './history.js';
+import { type History, type Stop } from './history.js';
 import type { StopPoints } from './stop-points.js';
 
 /** Instructions between two pauses. */
@@ -67,7 +68,7 @@ export class RunControl {
    * Runs until a point, an end, `limits`, or an event that `accept` takes; with `held`, until one of these breakpoints.
    * @param accept called for events of `kinds` while they happen; must only look at its arguments
    */
-  async run(options: { limits?: Limits; kinds?: readonly ProbeKind[]; accept?: Accept; held?: readonly bigint[] } = {}): Promise<Ended> {
+  async run(options: { limits?: RunLimits; kinds?: readonly ProbeKind[]; accept?: Accept; held?: readonly bigint[] } = {}): Promise<Ended> {
     const { limits = {}, kinds, accept, held = [] } = options, { machine, points } = this;
     this.seen = false;
     this.reasonHit = undefined;
@@ -95,7 +96,7 @@ export class RunControl {
     }
   }
 
-  private async slices(limits: Limits, held: readonly bigint[]): Promise<Ended> {
+  private async slices(limits: RunLimits, held: readonly bigint[]): Promise<Ended> {
     const { history, machine, points } = this;
     for (;;) {
       const now = machine.cycles, cycles = points.of('cycle').map((p) => p.cycle).filter((c) => c > now);
@@ -117,7 +118,7 @@ export class RunControl {
     }
   }
 
-  private limitReached({ instructions, cycle, position }: Limits): boolean {
+  private limitReached({ instructions, cycle, position }: RunLimits): boolean {
     const at = this.history.position;
     if (instructions !== undefined && at.instructions >= instructions) return true;
     if (position !== undefined && (at.instructions > position.instructions || (at.instructions === position.instructions && at.events >= position.events))) return true;
@@ -168,14 +169,10 @@ export class RunControl {
   /** @throws SessionError when the history is the machine's alone */
   reverseTo(kinds: readonly ProbeKind[], accept: Accept): boolean {
     return this.history.reverseTo((machine, hit) => machine.probe.subscribe((...a) => {
-      if (accept(...a)) hit((machine as Machine & { position?: { instructions: number; events: number } }).position ?? never());
+      if (accept(...a)) hit(machine.position);
     }, kinds));
   }
 }
-
-const never = (): never => {
-  throw new SessionError('this machine has no positions');
-};
 
 /** The end of a run, for people. */
 export function endSentence(stop: Stop): string {

@@ -8,10 +8,12 @@
 
 import type { MachineConfig } from '../machine/config.js';
 import { Machine } from '../machine/machine.js';
-import type { Direction, DisassemblyLineView, Position, RegisterGroupView, SourceView, StateView, StepKind, StopPoint, StopView, WalkView } from './api.js';
+import type { Direction, DisassemblyLineView, ExitView, Position, RegisterGroupView, SourceView, StateView, StepKind, StopPoint, StopView, WalkView } from './api.js';
 import { Consoles, type ConsoleView } from './consoles.js';
 import { disassemble, disassembleAround, type Names } from './disassembly.js';
 import { breakpointAddress, resolveExpression } from './expressions.js';
+import { ExitExplainer } from './exits/explainer.js';
+import type { ReasonSummary } from './exits/log.js';
 import { ForwardHistory } from './forward-history.js';
 import { comparePositions, type History, SessionError } from './history.js';
 import { type Link, type Origin, writeLink } from './link.js';
@@ -64,6 +66,7 @@ export class Session {
   readonly programs: Programs;
   private readonly consolesOf: Consoles;
   private readonly pointsOf: StopPoints;
+  private readonly explainer: ExitExplainer;
   private readonly control: RunControl;
   private readonly forward: Steps;
   private readonly backward: StepsBack;
@@ -85,13 +88,15 @@ export class Session {
     this.consolesOf = consoles = new Consoles(source.markedConsole ?? false, () => this.machine.cycles);
     this.history = new ForwardHistory(this.machine);
     this.programs = new Programs(source.programs);
+    this.explainer = new ExitExplainer({ place: (linear) => this.hostLine(linear) });
+    this.explainer.attach(this.machine);
     this.pointsOf = new StopPoints(this.machine);
     this.control = new RunControl(this.machine, this.history, this.pointsOf, source.pause, (linear) => this.describe(linear));
     this.forward = new Steps(this.control, () => this.look());
     this.backward = new StepsBack(this.control, () => this.look());
   }
 
-  // --- where it stands ----------------------------------------------------------------------------------------------------------
+  // --- where it stands
 
   get position(): Position {
     return this.history.position;
@@ -109,7 +114,7 @@ export class Session {
   }
   /** Number of the vCPU whose turn it is. */
   get vcpu(): number {
-    return (this.machine as Machine & { current?: number }).current ?? 0;
+    return this.machine.current;
   }
 
   /** The running vCPU as it stands now, or another one. */
@@ -125,13 +130,14 @@ export class Session {
 
   /** Everything that a stop shows. @param vcpu whose registers and code; default: the one whose turn it is */
   state(vcpu = this.vcpu): StateView {
-    const look = this.look(vcpu), { history } = this, source = this.sourceOf(look);
+    const look = this.look(vcpu), { history } = this, source = this.sourceOf(look), lastExit = this.explainer.last();
     return {
       position: history.position, cycle: this.cycle, stop: this.stop, place: look.place,
       vcpus: this.machine.processors.map((_, i) => this.look(i).place),
       registers: this.registers(vcpu),
       disassembly: disassembleAround(look.reader, look.linear, look.bits, look.codeBase, BEFORE, AFTER, this.names(look)),
       ...(source === undefined ? {} : { source }),
+      ...(lastExit === undefined ? {} : { lastExit }),
       history: { bytes: history.bytes, limit: history.limit, snapshots: history.snapshots },
     };
   }
@@ -160,7 +166,7 @@ export class Session {
     return line === undefined ? name : `${name} (${line.file}:${line.line})`;
   }
 
-  // --- moving -------------------------------------------------------------------------------------------------------------------
+  // --- moving
 
   /** `count` steps of a kind; ends early at a point, an end, or `interrupt`. */
   async step(kind: StepKind, direction: Direction = 'forward', count = 1): Promise<StopView> {
@@ -241,7 +247,7 @@ export class Session {
     }
   }
 
-  // --- points -------------------------------------------------------------------------------------------------------------------
+  // --- points
 
   get points(): readonly StopPoint[] {
     return this.pointsOf.all;
@@ -261,7 +267,7 @@ export class Session {
     return this.pointsOf.add({ kind: 'breakpoint', linear: hex(linear), where: expression.trim(), temporary });
   }
 
-  // --- looking closer -----------------------------------------------------------------------------------------------------------
+  // --- looking closer
 
   walk(linear: bigint, vcpu = this.vcpu): WalkView {
     const look = this.look(vcpu);
@@ -291,11 +297,35 @@ export class Session {
     return resolveExpression(expression, this.look(), this.programs).linear;
   }
 
-  // --- consoles and links ---------------------------------------------------------------------------------------------------------
+  // --- VM exits
+
+  /**
+   * VM exits and refused entries up to now, oldest first.
+   * @param from number of the first, counted from power-on; below 0: counted from the end @param n how many at most
+   */
+  exits(from = -20, n = 20): ExitView[] {
+    return this.explainer.list(from, n);
+  }
+  /** How many exits there were up to now. */
+  get exitCount(): number {
+    return this.explainer.count;
+  }
+  /** By reason, most frequent first. */
+  exitHistogram(): ReasonSummary[] {
+    return this.explainer.histogram();
+  }
+  /** The line of an address of the program that started first: the hypervisor, where there is one. */
+  private hostLine(linear: bigint): { file: string; line: number } | undefined {
+    const host = this.programs.all[0];
+    return host?.symbols.line(BigInt.asUintN(64, linear - this.programs.biasOf(host)));
+  }
+
+  // --- consoles and links
 
   /** Bytes for COM1's receiver, at this position. */
   input(bytes: Uint8Array): void {
     this.history.input(bytes);
+    this.explainer.forgetFuture();
   }
   consoles(): ConsoleView[] {
     return this.consolesOf.views();

@@ -9,9 +9,8 @@ import type { Machine } from '../machine/machine.js';
 import type { StopCondition, StopPoint } from './api.js';
 import { SessionError } from './history.js';
 
-/** What the machine offers for stops at addresses (machine/machine.ts). */
-export interface AddressStops {
-  readonly breakpoints: { set(linear: bigint): void; clear(linear: bigint): void };
+/** Data watchpoints of a machine that has them. */
+interface Watching {
   readonly watchpoints: { set(w: { linear: bigint; bytes: number; read: boolean; write: boolean }): number; clear(id: number): void };
 }
 
@@ -31,10 +30,10 @@ export class StopPoints {
 
   constructor(private readonly machine: Machine) {}
 
-  private get stops(): AddressStops {
-    const m = this.machine as Machine & Partial<AddressStops>;
-    if (m.breakpoints === undefined || m.watchpoints === undefined) throw new SessionError('this machine has no breakpoints');
-    return m as Machine & AddressStops;
+  private get watchpoints(): Watching['watchpoints'] {
+    const m = this.machine as Machine & Partial<Watching>;
+    if (m.watchpoints === undefined) throw new SessionError('this machine has no watchpoints');
+    return m.watchpoints;
   }
 
   get all(): readonly StopPoint[] {
@@ -88,13 +87,13 @@ export class StopPoints {
   /** Sets a breakpoint of the machine for as long as it is held. */
   hold(linear: bigint): void {
     const n = this.uses.get(linear) ?? 0;
-    if (n === 0) this.stops.breakpoints.set(linear);
+    if (n === 0) this.machine.breakpoints.set(linear);
     this.uses.set(linear, n + 1);
   }
   release(linear: bigint): void {
     const n = (this.uses.get(linear) ?? 0) - 1;
     if (n > 0) this.uses.set(linear, n);
-    else if (this.uses.delete(linear)) this.stops.breakpoints.clear(linear);
+    else if (this.uses.delete(linear)) this.machine.breakpoints.clear(linear);
   }
 
   private need(id: number): Entry & { temporary: boolean } {
@@ -105,11 +104,11 @@ export class StopPoints {
   private arm(entry: Entry): void {
     const { point } = entry;
     if (point.kind === 'breakpoint') this.hold(BigInt(point.linear));
-    else if (point.kind === 'watchpoint') entry.watch = this.stops.watchpoints.set({ linear: BigInt(point.linear), bytes: point.bytes, read: point.read, write: point.write });
+    else if (point.kind === 'watchpoint') entry.watch = this.watchpoints.set({ linear: BigInt(point.linear), bytes: point.bytes, read: point.read, write: point.write });
   }
   private disarm(entry: Entry): void {
     if (entry.point.kind === 'breakpoint') this.release(BigInt(entry.point.linear));
-    else if (entry.watch !== undefined) this.stops.watchpoints.clear(entry.watch);
+    else if (entry.watch !== undefined) this.watchpoints.clear(entry.watch);
     entry.watch = undefined;
   }
 }
