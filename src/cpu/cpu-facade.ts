@@ -8,7 +8,7 @@
 import type { LinearMemory } from '../mem/linear-memory.js';
 import type { PhysicalMemory } from '../mem/physical.js';
 import type { PagingContext } from '../mmu/context.js';
-import { OK, READ } from '../mmu/format.js';
+import { OK, READ, WRITE } from '../mmu/format.js';
 import { Mmu } from '../mmu/mmu.js';
 import type { Cpu } from './cpu.js';
 import type { Engine } from './engine/engine.js';
@@ -73,7 +73,7 @@ export class CpuFacade implements Cpu {
   /** CR0.AM, RFLAGS.AC and CPL 3: misaligned data accesses raise #AC(0). */
   alignmentChecked = false;
 
-  private readonly noteAccess = (hi: number, lo: number, size: number, write: boolean): void =>
+  private readonly noteForDebug = (hi: number, lo: number, size: number, write: boolean): void =>
     noteDataAccess(this, (BigInt(hi) << 32n) | BigInt(lo >>> 0), size, write);
   private readonly context: { -readonly [K in keyof PagingContext]: PagingContext[K] };
   protected user = false;
@@ -110,7 +110,7 @@ export class CpuFacade implements Cpu {
       eptGigabytePages: c.eptGigabytePages ?? false,
       pdpteRegisters: S.pdpte,
     });
-    this.memory = new MemoryAccess(this.m, this.phys, this.mmu, this.engine.tlb, this.engine.cache, this);
+    this.memory = new MemoryAccess(this.m, this.phys, this.mmu, this.engine.tlb, this.engine.cache, this, this.engine.watchpoints);
     this.context = { paging: 'none', cr3Lo: 0, cr3Hi: 0, wp: false, pse: false, pge: false, smep: false, smap: false, ac: false, nx: false, nested: null };
   }
 
@@ -165,8 +165,11 @@ export class CpuFacade implements Cpu {
   plainMemory(linear: bigint, size: number, write: boolean): number {
     return this.memory.plain(linear, size, write, this.user);
   }
-  firstStore(linHi: number, linLo: number): boolean {
-    return this.memory.firstStore(linHi, linLo, this.user, false) !== 0;
+  withheldTag(linHi: number, linLo: number, write: boolean): boolean {
+    return this.memory.withheld(linHi, linLo, write, this.user, false) !== 0;
+  }
+  noteAccess(linHi: number, linLo: number, bytes: number, write: boolean): void {
+    this.engine.watchpoints.note(linHi, linLo, bytes, write ? WRITE : READ);
   }
   linearAddress(segment: number, offset: bigint, size: number, write: boolean): bigint {
     return checkedLinear(this, segment, offset, size, write);
@@ -221,7 +224,7 @@ export class CpuFacade implements Cpu {
     context.nested = nested;
     context.pdpteFromMemory = nested?.format === 'npt';
     this.mmu.setContext(context);
-    this.watch = dataBreakpointsActive(this) ? this.noteAccess : undefined;
+    this.watch = dataBreakpointsActive(this) ? this.noteForDebug : undefined;
     this.alignmentChecked = this.user && ac && (cr0 & CR0_AM) !== 0;
     // Alignment checks and data breakpoints look at every access: a TLB that is never filled.
     const closeLook = this.watch !== undefined || this.alignmentChecked;

@@ -53,8 +53,12 @@ export interface Cpu {
   writeSegment(segment: number, offset: bigint, size: number, value: bigint): void;
   /** The linear-memory address of bytes at a linear address when they are plain memory in one page and the access is known to be allowed; else 0, and nothing is known. */
   plainMemory(linear: bigint, size: number, write: boolean): number;
-  /** Whoever looks for a write tag in the software TLB and misses asks this: true when it is there now, withheld until the first store. */
-  firstStore(linHi: number, linLo: number): boolean;
+  /**
+   * Whoever looks for a tag in the software TLB by himself and misses asks this: true when the entry is there, but withheld so that
+   * somebody hears of the access. Then tell `noteAccess` which bytes were accessed.
+   */
+  withheldTag(linHi: number, linLo: number, write: boolean): boolean;
+  noteAccess(linHi: number, linLo: number, bytes: number, write: boolean): void;
   /** Segment checks only: the linear address. */
   linearAddress(segment: number, offset: bigint, size: number, write: boolean): bigint;
 

@@ -105,6 +105,7 @@ export class EmittedCodeCalls extends CpuFacade implements EmittedCodeHost {
     this.attribution?.arrive(account, this.now());
     return 0;
   }
+  leaveAfterInstruction(): void {}
   breakpoint(record: number): number {
     return this.engine.handlerOf(record);
   }

@@ -52,7 +52,7 @@ export class ExactRun extends CodeFetch {
     this.withheld = 0;
   }
   /** Makes the chain under way leave behind the instruction that runs now, from something that this instruction called. */
-  leaveAfterInstruction(): void {
+  override leaveAfterInstruction(): void {
     if (!this.inChain) return;
     if (this.left > 0) this.withhold(this.left);
     const { u32 } = this.m, record = this.running;

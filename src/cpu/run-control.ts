@@ -34,6 +34,8 @@ export class RunControl {
   /** The position at which the run began: a breakpoint there is passed. */
   private began = 0;
   private beganEvents = 0;
+  /** A vCPU runs, as opposed to somebody looking at it. */
+  running = false;
   /** Stop before the next instruction or event, wherever that is. */
   stopWanted = false;
 

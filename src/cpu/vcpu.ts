@@ -87,7 +87,9 @@ export class Vcpu extends ExactRun {
     m.u32[S.retired >>> 2] = 0;
     this.counted = this.elapsed;
     this.charged = 0;
+    control.running = true;
     const exit = this.loop();
+    control.running = false;
     const retired = this.live;
     this.instructions += retired;
     control.retired += retired;

@@ -9,6 +9,7 @@
  */
 
 import type { Breakpoints } from '../cpu/engine/breakpoints.js';
+import type { Watchpoints } from '../cpu/engine/watchpoints.js';
 import { Engine } from '../cpu/engine/engine.js';
 import { encodingsOf } from '../cpu/isa/advertised.js';
 import { CR0_ET, CR0_PE, CS, DS, ES, FS, GS, RAX, RBX, RSI, S, SS } from '../cpu/state.js';
@@ -228,6 +229,10 @@ export class Machine {
   get breakpoints(): Pick<Breakpoints, 'set' | 'clear' | 'all'> {
     return this.engine.breakpoints;
   }
+  /** Ranges of linear memory, in any address space, after whose accesses `run` stops (engine/watchpoints.ts says which count). They change nothing else. */
+  get watchpoints(): Pick<Watchpoints, 'set' | 'clear' | 'all'> {
+    return this.engine.watchpoints;
+  }
   /** From a probe listener or a sink: ends `run` behind the instruction or event that is under way, and changes nothing else. */
   requestStop(): void {
     this.engine.control.stopWanted = true;
@@ -299,9 +304,10 @@ export class Machine {
 
   /** A goal is reached, a stop was asked for, or there is a breakpoint. */
   private interruption(): StopReason {
-    const { control } = this.engine, { atBreakpoint } = this, wanted = control.stopWanted;
-    this.atBreakpoint = undefined;
+    const { control, watchpoints } = this.engine, { atBreakpoint } = this, { hit } = watchpoints, wanted = control.stopWanted;
+    this.atBreakpoint = watchpoints.hit = undefined;
     control.stopWanted = false;
+    if (hit !== undefined) return { kind: 'watchpoint', ...hit };
     return atBreakpoint ?? (wanted ? { kind: 'interrupted' } : { kind: 'limit' });
   }
 

@@ -85,6 +85,9 @@ export class TlbPool {
   /** Does decoded code lie on the host-physical page? Asked for every page that is entered as writable. The engine sets it. */
   isCodePage: (hpaPage: number) => boolean = () => false;
 
+  /** Called after an entry has been made, for who wants to withhold its tags. */
+  onFill: ((tlb: number, linHi: number, linLo: number) => void) | undefined;
+
   private readonly u32: Uint32Array;
   private readonly i32: Int32Array;
   private readonly vcpu = new Int32Array(SLOTS).fill(FREE);
@@ -166,6 +169,7 @@ export class TlbPool {
       this.hasLarge[s] = 1;
     }
     this.flags[f] = flags;
+    this.onFill?.(tlb, linHi, linLo);
   }
 
   /** Forgets one page in every view of an address space, and every piece of the large page that it belongs to (INVLPG, INVLPGA, INVVPID type 0). All PCIDs: allowed, and needed for global pages. */

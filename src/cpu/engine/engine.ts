@@ -8,6 +8,7 @@ import type { LinearMemory } from '../../mem/linear-memory.js';
 import type { PhysicalMemory } from '../../mem/physical.js';
 import { TlbPool } from '../../mmu/tlb.js';
 import type { EncodingSet } from '../isa/advertised.js';
+import { Watchpoints } from './watchpoints.js';
 import { Breakpoints } from './breakpoints.js';
 import { CodeCache } from './code-cache.js';
 import { RunControl } from '../run-control.js';
@@ -17,12 +18,14 @@ import type { TimingImport } from './host-imports.js';
 
 /** The host side of emitted code, one vCPU's. Signatures: host-imports.ts. */
 export interface EmittedCodeHost {
+  readonly id: number;
   access(record: number, lo: number, hi: number, packed: number): number;
   segmentAccess(record: number, offset: number, segment: number, packed: number): number;
   commit(): number;
   helper(record: number, id: number): number;
   arrive(account: number, left: number): number;
   breakpoint(record: number): number;
+  leaveAfterInstruction(): void;
   raiseFrom(record: number, vector: number, error: number): number;
 }
 
@@ -51,6 +54,7 @@ export class Engine {
   readonly handlers: Handlers;
   readonly decoder: InstructionDecoder;
   readonly breakpoints: Breakpoints;
+  readonly watchpoints: Watchpoints;
   /** Where the run is, and where it is to stop. */
   readonly control = new RunControl();
   readonly snapshotHooks: SnapshotHooks[] = [];
@@ -67,6 +71,7 @@ export class Engine {
   ) {
     this.cache = new CodeCache(m);
     this.tlb = new TlbPool(m, phys);
+    this.watchpoints = new Watchpoints(this.tlb, () => this.current!.id, () => this.stopAfterInstruction());
     this.handlers = new Handlers(
       m,
       {
@@ -88,6 +93,16 @@ export class Engine {
     this.cache.protect = (page) => this.tlb.protectPage(page);
     this.tlb.isCodePage = (page) => this.cache.isCodePage(page);
     phys.onWrite = (hpa, length) => this.cache.written(hpa, length);
+  }
+
+  /** The run stops behind the instruction or event that is under way. Between runs nothing is, and nothing happens. */
+  private stopAfterInstruction(): void {
+    if (!this.control.running) {
+      this.watchpoints.hit = undefined;
+      return;
+    }
+    this.control.stopWanted = true;
+    this.current!.leaveAfterInstruction();
   }
 
   /** The table index of what a record does, whatever stands in its place. */

@@ -9,13 +9,14 @@
 import type { LinearMemory } from '../../mem/linear-memory.js';
 import type { PhysicalMemory } from '../../mem/physical.js';
 import type { Mmu } from '../../mmu/mmu.js';
-import { TAG_WRITE, TLB_ENTRIES, TLB_ENTRY_BYTES, type TlbPool, WITHHELD } from '../../mmu/tlb.js';
+import { TAG_READ, TAG_WRITE, TLB_ENTRIES, TLB_ENTRY_BYTES, type TlbPool, WITHHELD } from '../../mmu/tlb.js';
 import { FAULT, OK, READ, WRITE } from '../../mmu/format.js';
 import { AC_, EVENT_TYPE, GUEST_EVENT, PFV } from '../events.js';
 import type { PlatformPort, TimingPort } from '../ports.js';
 import { PROBE, type ProbePort } from '../ports.js';
 import { S, SCRATCH_DATA } from '../state.js';
 import type { CodeCache } from './code-cache.js';
+import type { Watchpoints } from './watchpoints.js';
 
 /** What the accesses need of their vCPU. */
 export interface AccessHost {
@@ -48,6 +49,7 @@ export class MemoryAccess {
     private readonly tlb: TlbPool,
     private readonly cache: CodeCache,
     private readonly host: AccessHost,
+    private readonly watchpoints: Watchpoints,
   ) {}
 
   /**
@@ -61,11 +63,13 @@ export class MemoryAccess {
       return 0;
     }
     const room = 4096 - (lo & 0xfff);
-    if (room < size) return this.resolveCrossing(hi, lo, size, room, access, user, implicit);
-    if ((access & WRITE) !== 0) {
-      const known = this.firstStore(hi, lo, user, implicit);
-      if (known !== 0) return known;
-    }
+    const at = room < size ? this.resolveCrossing(hi, lo, size, room, access, user, implicit) : this.resolveInPage(hi, lo, size, access, user, implicit);
+    if (at !== 0 && this.watchpoints.any) this.watchpoints.note(hi, lo, size, access);
+    return at;
+  }
+  private resolveInPage(hi: number, lo: number, size: number, access: number, user: boolean, implicit: boolean): number {
+    const known = this.withheld(hi, lo, (access & WRITE) !== 0, user, implicit);
+    if (known !== 0) return known;
     if (!this.translate(hi, lo, access, user, implicit)) return 0;
     const { hpa } = this.mmu;
     const at = this.phys.address(hpa);
@@ -81,11 +85,16 @@ export class MemoryAccess {
     return SCRATCH_DATA;
   }
 
-  /** The address when the page's tag is withheld until its first store since a snapshot; else 0. As if the tag had been there. */
-  firstStore(hi: number, lo: number, user: boolean, implicit: boolean): number {
-    const tlb = this.host.tlbFor(user, implicit);
-    if (tlb === 0 || this.tlb.withheld(tlb, hi, lo, TAG_WRITE) !== WITHHELD.clean) return 0;
-    this.tlb.release(tlb, lo, TAG_WRITE, WITHHELD.clean);
+  /**
+   * The address when the page's tag is withheld, else 0: as if the tag had been there. One that waits for the first store since a
+   * snapshot is valid from now on; one for a watchpoint stays withheld, and whoever makes the access tells it.
+   */
+  withheld(hi: number, lo: number, write: boolean, user: boolean, implicit: boolean): number {
+    const tlb = this.host.tlbFor(user, implicit), tag = write ? TAG_WRITE : TAG_READ;
+    if (tlb === 0) return 0;
+    const why = this.tlb.withheld(tlb, hi, lo, tag);
+    if (why === 0) return 0;
+    if ((why & WITHHELD.clean) !== 0) this.tlb.release(tlb, lo, tag, WITHHELD.clean);
     return this.tlb.addressIn(tlb, lo);
   }
 
@@ -213,10 +222,13 @@ export class MemoryAccess {
     return i32[w + tag] === (lo & ~0xfff) && i32[w + tag + 1] === (hi | 0) ? (i32[w + 4]! + lo) >>> 0 : 0;
   }
 
-  /** The linear-memory address of `size` bytes that the software TLB knows as plain memory for the access, all in one page; else 0. */
+  /** The linear-memory address of `size` bytes that the software TLB knows as plain memory for the access, all in one page; else 0. The access is made. */
   plain(linear: bigint, size: number, write: boolean, user: boolean): number {
     const hi = Number(linear >> 32n), lo = Number(linear & 0xffff_ffffn), known = this.probe(hi, lo, size, write ? 2 : 0, user, false);
-    return known !== 0 || !write || (lo & 0xfff) + size > 4096 ? known : this.firstStore(hi, lo, user, false);
+    if (known !== 0 || (lo & 0xfff) + size > 4096) return known;
+    const at = this.withheld(hi, lo, write, user, false);
+    if (at !== 0 && this.watchpoints.any) this.watchpoints.note(hi, lo, size, write ? WRITE : READ);
+    return at;
   }
   /** Reads 1, 2, 4 or 8 bytes; throws GUEST_EVENT on a fault. */
   read(linear: bigint, size: number, user: boolean, implicit: boolean): bigint {

@@ -20,6 +20,8 @@ export interface Stretch {
   /** Linear address of the element: upper and lower 32 bits. */
   linearHi: number;
   linearLo: number;
+  /** The page's tag is withheld: somebody wants to hear of the access. */
+  noted: boolean;
 }
 
 const TAG_READ = 0, TAG_WRITE = 2, ADDEND = 4; // in 32-bit words of an entry
@@ -44,7 +46,8 @@ export function stretch(cpu: Cpu, out: Stretch, segment: number, pointer: number
   }
   const entry = (u32[S.tlb >>> 2] + ((lin >>> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES) >>> 2;
   const tag = entry + (write ? TAG_WRITE : TAG_READ);
-  if ((u32[tag] !== (lin & ~0xfff) >>> 0 || u32[tag + 1] !== high) && !(write && cpu.firstStore(high, lin))) return false;
+  out.noted = u32[tag] !== (lin & ~0xfff) >>> 0 || u32[tag + 1] !== high;
+  if (out.noted && !cpu.withheldTag(high, lin, write)) return false;
   const inPage = lin & (PAGE_SIZE - 1);
   let elements = down ? (inPage + size > PAGE_SIZE ? 0 : Math.floor(inPage / size) + 1) : Math.floor((PAGE_SIZE - inPage) / size);
   if (addressWidth !== 64) {

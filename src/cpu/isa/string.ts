@@ -23,8 +23,8 @@ class StringRun {
   width = 0;
   segment = 0;
   down = false;
-  readonly source: Stretch = { at: 0, elements: 0, linearHi: 0, linearLo: 0 };
-  readonly destination: Stretch = { at: 0, elements: 0, linearHi: 0, linearLo: 0 };
+  readonly source: Stretch = { at: 0, elements: 0, linearHi: 0, linearLo: 0, noted: false };
+  readonly destination: Stretch = { at: 0, elements: 0, linearHi: 0, linearLo: 0, noted: false };
 
   begin(cpu: Cpu, insn: InsnView, size: number): void {
     this.cpu = cpu;
@@ -65,11 +65,13 @@ class StringRun {
   findDestination(write: boolean): boolean {
     return stretch(this.cpu, this.destination, ES, RDI, this.size, this.width, this.down, write);
   }
-  /** Cycle mode: what caches and TLBs add when `elements` of a stretch are gone through. */
+  /** `elements` of a stretch are gone through: who watches is told. Cycle mode: what caches and TLBs add. */
   charge(side: Stretch, elements: number, write: boolean): void {
     const { timing } = this.cpu;
-    if (timing === null) return;
+    if (timing === null && !side.noted) return;
     const bytes = elements * this.size, back = this.down ? bytes - this.size : 0;
+    if (side.noted) this.cpu.noteAccess(side.linearHi, side.linearLo - back, bytes, write);
+    if (timing === null) return;
     const linear = (BigInt(side.linearHi) << 32n) | BigInt(side.linearLo);
     this.cpu.charge(timing.span(side.at - back, linear - BigInt(back), bytes, write));
   }
