@@ -20,6 +20,8 @@ export interface LineTable {
   /** 0: no line. */
   readonly line: Uint32Array;
   readonly flags: Uint8Array;
+  /** Offset of a line program in .debug_line -> the names of its files by number, for references from .debug_info. */
+  readonly programs: ReadonlyMap<number, readonly (string | undefined)[]>;
 }
 
 /** Flags of a row. */
@@ -76,7 +78,7 @@ const join = (folder: string | undefined, name: string): string =>
  * @throws RangeError when a program runs over its end: the file is damaged
  */
 export function readLines(sections: LineSections, folderOf: (offset: number) => string | undefined): LineTable {
-  const files: string[] = [], known = new Map<string, number>(), sequences: Row[][] = [];
+  const files: string[] = [], known = new Map<string, number>(), sequences: Row[][] = [], programs = new Map<number, readonly (string | undefined)[]>();
   const fileIndex = (name: string): number => {
     const path = normalisePath(name), at = known.get(path);
     if (at !== undefined) return at;
@@ -95,14 +97,17 @@ export function readLines(sections: LineSections, folderOf: (offset: number) => 
     const end = c.at + length;
     if (end > sections.line.length) throw new RangeError('a line program runs over the end of .debug_line');
     const header = readHeader(c, wide, sections, folderOf(begin));
-    if (header !== undefined) runProgram(c, end, header, fileIndex, sequences);
+    if (header !== undefined) {
+      programs.set(begin, header.files.map((f) => (f === undefined ? f : normalisePath(f))));
+      runProgram(c, end, header, fileIndex, sequences);
+    }
     c.at = end;
   }
   sequences.sort((a, b) => (a[0].address < b[0].address ? -1 : a[0].address > b[0].address ? 1 : 0));
   const rows = sequences.flat();
   return {
     files, addresses: BigUint64Array.from(rows, (r) => r.address), file: Uint32Array.from(rows, (r) => r.file),
-    line: Uint32Array.from(rows, (r) => r.line), flags: Uint8Array.from(rows, (r) => r.flags),
+    line: Uint32Array.from(rows, (r) => r.line), flags: Uint8Array.from(rows, (r) => r.flags), programs,
   };
 }
 

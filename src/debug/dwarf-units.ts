@@ -1,14 +1,14 @@
 /**
  * Compilation units: the working directory of each, by where its line program begins.
  *
- * DWARF 5 §7.5.1 "Unit Headers", §3.1.1 "Full and Partial Compilation Unit Entries", §7.5.3 "Abbreviations Tables". Only the first
- * entry of each unit is read.
+ * DWARF 5 §7.5.1 "Unit Headers", §3.1.1 "Full and Partial Compilation Unit Entries", §7.5.3 "Abbreviations Tables".
  */
 
 import { ByteCursor } from './byte-cursor.js';
 import { FORM, readForm, skipForm } from './dwarf-forms.js';
 
-const DW_AT_STMT_LIST = 0x10, DW_AT_COMP_DIR = 0x1b;
+export const DW_AT_STMT_LIST = 0x10;
+const DW_AT_COMP_DIR = 0x1b;
 const DW_UT_SKELETON = 4, DW_UT_SPLIT_COMPILE = 5, DW_UT_TYPE = 2, DW_UT_SPLIT_TYPE = 6;
 
 export interface UnitSections {
@@ -18,16 +18,22 @@ export interface UnitSections {
   readonly lineStrings?: Uint8Array | undefined;
 }
 
-interface Attribute {
+export interface Attribute {
   readonly name: number;
   readonly form: number;
 }
 
-/** The attributes of one abbreviation of a table. */
-function abbreviation(table: Uint8Array, offset: number, wanted: number): Attribute[] | undefined {
-  const c = new ByteCursor(table, offset);
+/** How entries with one code are laid out. */
+export interface Abbreviation {
+  readonly tag: number;
+  readonly attributes: readonly Attribute[];
+}
+
+/** The abbreviations of a table, by code. */
+export function abbreviationTable(table: Uint8Array, offset: number): Map<number, Abbreviation> {
+  const c = new ByteCursor(table, offset), out = new Map<number, Abbreviation>();
   for (let code = c.uleb(); code !== 0; code = c.uleb()) {
-    c.uleb(); // tag
+    const tag = c.uleb();
     c.u8(); // has children
     const attributes: Attribute[] = [];
     for (;;) {
@@ -36,14 +42,23 @@ function abbreviation(table: Uint8Array, offset: number, wanted: number): Attrib
       if (name === 0 && form === 0) break;
       attributes.push({ name, form });
     }
-    if (code === wanted) return attributes;
+    out.set(code, { tag, attributes });
   }
-  return undefined;
+  return out;
 }
 
-/** Offset in .debug_line -> DW_AT_comp_dir. A unit that cannot be read is left out: its files keep their own names. */
-export function unitFolders(s: UnitSections): Map<number, string> {
-  const out = new Map<number, string>(), c = new ByteCursor(s.info);
+/** A unit's header; the cursor stands at its first entry afterwards. Undefined: a unit of types, or of a version not known. */
+export interface UnitHeader {
+  readonly version: number;
+  readonly wide: boolean;
+  readonly addressBytes: number;
+  readonly abbreviations: Map<number, Abbreviation>;
+  readonly end: number;
+}
+
+/** Calls `read` for each unit with the cursor at its first entry. A unit that cannot be read to its end is left where it fails. */
+export function forEachUnit(s: UnitSections, read: (c: ByteCursor, unit: UnitHeader) => void): void {
+  const c = new ByteCursor(s.info);
   while (c.at + 4 <= s.info.length) {
     let length = c.u32(), wide = false;
     if (length === 0xffff_ffff) {
@@ -53,36 +68,45 @@ export function unitFolders(s: UnitSections): Map<number, string> {
     const end = c.at + length;
     if (end > s.info.length) break;
     try {
-      readUnit(c, wide, s, out);
+      const unit = readHeader(c, wide, end, s);
+      if (unit !== undefined) read(c, unit);
     } catch (e) {
       if (!(e instanceof RangeError)) throw e;
     }
     c.at = end;
   }
-  return out;
 }
 
-function readUnit(c: ByteCursor, wide: boolean, s: UnitSections, out: Map<number, string>): void {
+function readHeader(c: ByteCursor, wide: boolean, end: number, s: UnitSections): UnitHeader | undefined {
   const version = c.u16();
+  if (version < 2 || version > 5) return undefined;
   let addressBytes: number, table: number;
   if (version >= 5) {
     const type = c.u8();
     addressBytes = c.u8();
     table = c.offset(wide);
     if (type === DW_UT_SKELETON || type === DW_UT_SPLIT_COMPILE) c.skip(8);
-    if (type === DW_UT_TYPE || type === DW_UT_SPLIT_TYPE) return;
+    if (type === DW_UT_TYPE || type === DW_UT_SPLIT_TYPE) return undefined;
   } else {
     table = c.offset(wide);
     addressBytes = c.u8();
   }
-  const attributes = abbreviation(s.abbreviations, table, c.uleb());
-  let program: number | undefined, folder: string | undefined;
-  for (const { name, form } of attributes ?? []) {
-    if (name === DW_AT_STMT_LIST) program = Number(readForm(c, form, wide, addressBytes));
-    else if (name === DW_AT_COMP_DIR) folder = stringOf(c, form, wide, addressBytes, version, s);
-    else skipForm(c, form, wide, addressBytes, version);
-  }
-  if (program !== undefined && folder !== undefined) out.set(program, folder);
+  return { version, wide, addressBytes, abbreviations: abbreviationTable(s.abbreviations, table), end };
+}
+
+/** Offset in .debug_line -> DW_AT_comp_dir. A unit that cannot be read is left out: its files keep their own names. */
+export function unitFolders(s: UnitSections): Map<number, string> {
+  const out = new Map<number, string>();
+  forEachUnit(s, (c, { version, wide, addressBytes, abbreviations }) => {
+    let program: number | undefined, folder: string | undefined;
+    for (const { name, form } of abbreviations.get(c.uleb())?.attributes ?? []) {
+      if (name === DW_AT_STMT_LIST) program = Number(readForm(c, form, wide, addressBytes));
+      else if (name === DW_AT_COMP_DIR) folder = stringOf(c, form, wide, addressBytes, version, s);
+      else skipForm(c, form, wide, addressBytes, version);
+    }
+    if (program !== undefined && folder !== undefined) out.set(program, folder);
+  });
+  return out;
 }
 
 /** Strings by index (DW_FORM_strx) need a base that this reader does not follow: no folder then. */

@@ -314,10 +314,13 @@ export class Session {
   exitHistogram(): ReasonSummary[] {
     return this.explainer.histogram();
   }
-  /** The line of an address of the program that started first: the hypervisor, where there is one. */
+  /**
+   * The line of an address of the program that started first: the hypervisor, where there is one. An accessor that a header has, such as one
+   * for VMWRITE, stands for whoever called it.
+   */
   private hostLine(linear: bigint): { file: string; line: number } | undefined {
-    const host = this.programs.all[0];
-    return host?.symbols.line(BigInt.asUintN(64, linear - this.programs.biasOf(host)));
+    const host = this.programs.all[0], chain = host?.symbols.lineChain(BigInt.asUintN(64, linear - this.programs.biasOf(host))) ?? [];
+    return chain.find((l) => !l.file.endsWith('.h')) ?? chain[0];
   }
 
   // --- consoles and links

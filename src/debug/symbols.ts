@@ -8,6 +8,7 @@
 import type { NamedBytes } from '../machine/config.js';
 import { ImageError } from '../machine/loaders/boot-memory.js';
 import { isElf } from '../machine/loaders/elf.js';
+import { type InlinedCall, inlinedCalls } from './dwarf-inlines.js';
 import { END_SEQUENCE, IS_STATEMENT, type LineTable, PROLOGUE_END, readLines } from './dwarf-lines.js';
 import { unitFolders } from './dwarf-units.js';
 import { ElfSections, type ElfSymbol } from './elf-sections.js';
@@ -23,7 +24,13 @@ export interface SourceLine {
   readonly begin: bigint;
 }
 
-const NO_LINES: LineTable = { files: [], addresses: new BigUint64Array(), file: new Uint32Array(), line: new Uint32Array(), flags: new Uint8Array() };
+const NO_LINES: LineTable = { files: [], addresses: new BigUint64Array(), file: new Uint32Array(), line: new Uint32Array(), flags: new Uint8Array(), programs: new Map() };
+
+interface Lines {
+  readonly lines: LineTable;
+  readonly inlined: readonly InlinedCall[];
+}
+const NOTHING: Lines = { lines: NO_LINES, inlined: [] };
 
 /** One character a byte. */
 function latin1(bytes: Uint8Array): string {
@@ -49,20 +56,21 @@ export class Symbols {
   private readonly list: readonly ElfSymbol[];
   private readonly named = new Map<string, ElfSymbol>();
   private readonly lines: LineTable;
+  private readonly inlined: readonly InlinedCall[];
 
   /** @param separate where the symbols are, when not in the image. @throws ImageError when a file is damaged */
   constructor(image: NamedBytes, separate?: NamedBytes) {
     const from = separate ?? image;
     if (separate !== undefined && !isElf(separate.bytes)) {
       this.list = parseSymbolList(separate).sort((a, b) => (a.address < b.address ? -1 : 1));
-      this.lines = isElf(image.bytes) ? linesOf(new ElfSections(image), image.name) : NO_LINES;
+      ({ lines: this.lines, inlined: this.inlined } = isElf(image.bytes) ? linesOf(new ElfSections(image), image.name) : NOTHING);
     } else if (isElf(from.bytes)) {
       const elf = new ElfSections(from);
       this.list = elf.symbols();
-      this.lines = linesOf(elf, from.name);
+      ({ lines: this.lines, inlined: this.inlined } = linesOf(elf, from.name));
     } else {
       this.list = [];
-      this.lines = NO_LINES;
+      ({ lines: this.lines, inlined: this.inlined } = NOTHING);
     }
     for (const s of this.list) if (!this.named.has(s.name)) this.named.set(s.name, s);
   }
@@ -117,6 +125,12 @@ export class Symbols {
     return { file: files[file[i]], line: line[i], statement, begin: addresses[found] };
   }
 
+  /** The line of an address, then, where its function stands in a caller's place, the lines of the calls, innermost first. */
+  lineChain(address: bigint): { file: string; line: number }[] {
+    const own = this.line(address), calls = this.inlined.filter((c) => c.begin <= address && address < c.end && c.line > 0);
+    return [...(own === undefined ? [] : [own]), ...calls.reverse()].map(({ file, line }) => ({ file, line }));
+  }
+
   /**
    * Where a line's code begins: the lowest address of each stretch that the compiler marked as a statement. When the line has no code, the
    * next line of the file that has some.
@@ -155,13 +169,15 @@ export class Symbols {
   }
 }
 
-function linesOf(elf: ElfSections, name: string): LineTable {
+function linesOf(elf: ElfSections, name: string): Lines {
   const line = elf.bytes('.debug_line'), info = elf.bytes('.debug_info'), abbreviations = elf.bytes('.debug_abbrev');
-  if (line === undefined) return NO_LINES;
+  if (line === undefined) return NOTHING;
   const strings = elf.bytes('.debug_str'), lineStrings = elf.bytes('.debug_line_str');
   try {
-    const folders = info === undefined || abbreviations === undefined ? new Map<number, string>() : unitFolders({ info, abbreviations, strings, lineStrings });
-    return readLines({ line, strings, lineStrings }, (offset) => folders.get(offset));
+    if (info === undefined || abbreviations === undefined) return { lines: readLines({ line, strings, lineStrings }, () => undefined), inlined: [] };
+    const units = { info, abbreviations, strings, lineStrings, ranges: elf.bytes('.debug_ranges'), rangeLists: elf.bytes('.debug_rnglists') };
+    const folders = unitFolders(units), lines = readLines({ line, strings, lineStrings }, (offset) => folders.get(offset));
+    return { lines, inlined: inlinedCalls(units, (program) => lines.programs.get(program)) };
   } catch (e) {
     if (e instanceof RangeError) throw new ImageError(`${name}: the debug information is damaged: ${e.message}`);
     throw e;
