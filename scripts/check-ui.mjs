@@ -49,7 +49,7 @@ async function openPage(options = {}, hash = '') {
   return page;
 }
 /** Until nothing runs any more. */
-const quiet = (page) => page.waitForFunction(() => document.querySelector('.status') !== null && document.querySelector('.status.busy') === null, null, { timeout: 300_000 });
+const quiet = (page) => page.waitForFunction(() => document.querySelector('[data-busy=false]') !== null, null, { timeout: 300_000 });
 async function press(page, key) {
   await page.keyboard.press(key);
   await page.waitForTimeout(20);

@@ -23,6 +23,8 @@ export class Look {
   readonly rip: bigint;
   readonly linear: bigint;
   private located: Located | undefined | null = null;
+  /** Page by page, what `locate` found: a disassembly asks for the same page again and again. */
+  private readonly pages = new Map<bigint, Located>();
 
   constructor(machine: Machine, private readonly programs: Programs, readonly vcpu: number) {
     const cpu = machine.processors[vcpu].vcpu;
@@ -53,7 +55,12 @@ export class Look {
   }
   /** Whose code it is, and where that lies. */
   get program(): Located | undefined {
-    return (this.located = this.located === null ? this.programs.locate(this.reader, this.linear) : this.located);
+    return (this.located = this.located === null ? this.locate(this.linear) : this.located);
+  }
+  private locate(linear: bigint): Located | undefined {
+    const page = linear >> 12n, known = this.pages.get(page) ?? this.programs.locate(this.reader, linear);
+    if (known !== undefined) this.pages.set(page, known);
+    return known;
   }
   get level(): string {
     return this.program?.program.name ?? UNKNOWN;
@@ -82,7 +89,7 @@ export class Look {
 
   /** Symbol and offset of any address, by the program whose code or data it is. */
   symbolAt(linear: bigint): { name: string; offset: number; start: bigint } | undefined {
-    const p = linear === this.linear ? this.program : (this.programs.locate(this.reader, linear) ?? this.program);
+    const p = linear === this.linear ? this.program : (this.locate(linear) ?? this.program);
     if (p === undefined) return undefined;
     const link = BigInt.asUintN(64, linear - p.bias), s = p.program.symbols.at(link);
     if (s === undefined || (s.size > 0 && link >= s.address + BigInt(s.size))) return undefined;
@@ -90,7 +97,7 @@ export class Look {
     return offset > 0xf_ffffn ? undefined : { name: s.name, offset: Number(offset), start: linear - offset };
   }
   lineAt(linear: bigint): { file: string; line: number } | undefined {
-    const p = linear === this.linear ? this.program : this.programs.locate(this.reader, linear);
+    const p = linear === this.linear ? this.program : this.locate(linear);
     const l = p?.program.symbols.line(BigInt.asUintN(64, linear - p.bias));
     return l === undefined ? undefined : { file: l.file, line: l.line };
   }

@@ -1,10 +1,10 @@
 /** What the page says: why the machine stands and where, what runs, what went wrong. */
 
 import { bytes, count } from './format.js';
-import { busy, complaint, remark, view } from './store.js';
+import { busy, complaint, remark, slow, view } from './store.js';
 
 function Standing() {
-  const v = view.value, b = busy.value;
+  const v = view.value, b = slow.value ? busy.value : undefined;
   const at = b?.position ?? v?.position, cycle = b?.cycle ?? v?.cycle;
   return (
     <dl class="standing" aria-live="off">
@@ -16,9 +16,9 @@ function Standing() {
 }
 
 export function Messages() {
-  const { value: b } = busy;
+  const b = slow.value ? busy.value : undefined;
   return (
-    <div class="messages">
+    <div class="messages" data-busy={busy.value !== undefined}>
       <div class="where">
       <p class={`status ${b === undefined ? '' : 'busy'}`} role="status">
         {b === undefined ? (view.value?.stop.sentence ?? 'No machine is running.') : `${b.what} …`}

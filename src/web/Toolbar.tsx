@@ -3,10 +3,10 @@
 import { useRef } from 'preact/hooks';
 import { roving } from './roving.js';
 import { STEP_BUTTONS, type StepButton } from './steps.js';
-import { busy, interrupt, run, step, view } from './store.js';
+import { interrupt, run, slow, step, view } from './store.js';
 
 function StepGroup({ button, first }: { button: StepButton; first: boolean }) {
-  const off = view.value === undefined || busy.value !== undefined;
+  const off = view.value === undefined || slow.value;
   const { kind, label, key, help } = button;
   return (
     <div class="step" role="group" aria-label={label}>
@@ -21,12 +21,12 @@ function StepGroup({ button, first }: { button: StepButton; first: boolean }) {
 }
 
 function Running() {
-  const off = view.value === undefined || busy.value !== undefined;
+  const off = view.value === undefined || slow.value;
   return (
     <div class="step run" role="group" aria-label="Continue">
       <button type="button" class="back" aria-disabled={off} tabIndex={-1} onClick={() => void run('back')} title="Continue backwards (Shift+C)" aria-label="Continue backwards"><span aria-hidden="true">◂◂</span></button>
       <button type="button" class="forth" aria-disabled={off} tabIndex={-1} onClick={() => void run('forward')} title="Continue to the next stop point (C)">Continue <span aria-hidden="true">▸▸</span></button>
-      <button type="button" class="stop" aria-disabled={busy.value === undefined} tabIndex={-1} onClick={interrupt} title="Interrupt (Esc)">Interrupt</button>
+      <button type="button" class="stop" aria-disabled={!slow.value} tabIndex={-1} onClick={interrupt} title="Interrupt (Esc)">Interrupt</button>
     </div>
   );
 }

@@ -1,6 +1,6 @@
 /** The build's files: catalogue, images, profiles at once; sources when needed. All addresses are relative: any host, any sub-path. */
 
-import type { Assets, FileBytes } from './protocol.js';
+import type { Assets, FileBytes, MachineSpec } from './protocol.js';
 
 export interface Catalogue {
   readonly version: string;
@@ -18,16 +18,22 @@ async function fetched(path: string): Promise<Response> {
 let catalogue: Promise<Catalogue> | undefined;
 export const loadCatalogue = (): Promise<Catalogue> => (catalogue ??= fetched('catalogue.json').then((r) => r.json() as Promise<Catalogue>));
 
-let assets: Promise<Assets> | undefined;
-export const loadAssets = (): Promise<Assets> => (assets ??= load());
+const images = new Map<string, Promise<FileBytes>>();
+function loadImage(key: string, { file, name }: Catalogue['images'][string]): Promise<FileBytes> {
+  const loading = images.get(key) ?? fetched(file).then(async (r) => ({ name, bytes: new Uint8Array(await r.arrayBuffer()) }));
+  images.set(key, loading);
+  return loading;
+}
 
-async function load(): Promise<Assets> {
-  const { images } = await loadCatalogue();
-  const [profiles, ...files] = await Promise.all([
-    fetched('profiles.json').then((r) => r.json() as Promise<Record<string, unknown>>),
-    ...Object.entries(images).map(async ([key, { file, name }]): Promise<[string, FileBytes]> => [key, { name, bytes: new Uint8Array(await (await fetched(file)).arrayBuffer()) }]),
-  ]);
-  return { profiles, images: Object.fromEntries(files) };
+let profiles: Promise<Record<string, unknown>> | undefined;
+
+/** What a machine needs of the build's files: an experiment its own images, an image of the user's none. */
+export async function loadAssets(spec: MachineSpec): Promise<Assets> {
+  profiles ??= fetched('profiles.json').then((r) => r.json() as Promise<Record<string, unknown>>);
+  const keys = spec.kind === 'image' ? [] : spec.path === 'native' ? ['native'] : ['hypervisor', 'dom0', spec.path === 'pv' ? 'pv' : 'hvm'];
+  const { images: all } = await loadCatalogue();
+  const files = await Promise.all(keys.map(async (key): Promise<[string, FileBytes]> => [key, await loadImage(key, all[key]!)]));
+  return { profiles: await profiles, images: Object.fromEntries(files) };
 }
 
 export const loadSources = async (): Promise<Record<string, string>> => (await fetched('sources.json')).json() as Promise<Record<string, string>>;

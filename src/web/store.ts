@@ -5,7 +5,7 @@
  * Invariant: while `busy` is set no other move is begun. A failed action leaves a message in `complaint` and the machine where it was.
  */
 
-import { computed, signal } from '@preact/signals';
+import { batch, computed, signal } from '@preact/signals';
 import type { Direction, ExitView, Position, StateView, StepKind, StopCondition, StopPoint, WalkView } from '../debug/api.js';
 import { type Catalogue, loadAssets, loadCatalogue, loadSources, sha256 } from './assets.js';
 import { EngineClient, EngineError } from './client.js';
@@ -18,6 +18,8 @@ export const spec = signal<MachineSpec>(DEFAULT_SPEC);
 export const view = signal<StateView | undefined>(undefined);
 /** What is under way, and how far it is. */
 export const busy = signal<{ readonly what: string; readonly cycle?: number; readonly position?: Position } | undefined>(undefined);
+/** As `busy`, but only once it takes so long that a person would wonder: short steps do not make the page flicker. */
+export const slow = signal(false);
 export const complaint = signal<string | undefined>(undefined);
 /** Something to know that is no error: a link of another version, a state that was copied. */
 export const remark = signal<string | undefined>(undefined);
@@ -65,18 +67,25 @@ export const ask = <N extends RequestName>(name: N, args: Requests[N]['args']): 
 
 const messageOf = (e: unknown): string => (e instanceof EngineError || e instanceof LinkError ? e.message : e instanceof Error ? e.message : String(e));
 
+const SLOW_MS = 150;
+
 /** Runs a move: one at a time, with its message when it fails. */
 async function move(what: string, act: () => Promise<StateView>): Promise<void> {
   if (busy.value !== undefined) return;
   const began = performance.now();
   busy.value = { what };
+  const waiting = setTimeout(() => (slow.value = true), SLOW_MS);
   complaint.value = undefined;
   try {
     show(await act());
   } catch (e) {
     complaint.value = messageOf(e);
   } finally {
-    busy.value = undefined;
+    clearTimeout(waiting);
+    batch(() => {
+      slow.value = false;
+      busy.value = undefined;
+    });
   }
   requestAnimationFrame(() => setTimeout(() => {
     const { duration } = performance.measure('xenolith-move', { start: began, end: performance.now() });
@@ -111,7 +120,7 @@ export const interrupt = (): void => engine?.interrupt();
 /** Starts a machine anew. @param position where to stop first */
 export async function start(next: MachineSpec, position?: Position): Promise<void> {
   await move('Starting the machine', async () => {
-    const assets = await loadAssets();
+    const assets = await loadAssets(next);
     consoleBytes.value = new Uint8Array(0);
     timeline.value = walk.value = memory.value = undefined;
     const state = await ask('start', { spec: next, assets, files: files.value, ...(position === undefined ? {} : { position }) });
@@ -124,6 +133,7 @@ export async function start(next: MachineSpec, position?: Position): Promise<voi
 
 /** The first thing after opening: what the link says, or the default experiment. */
 export async function open(): Promise<void> {
+  connect(); // the worker loads while the files do
   try {
     catalogue.value = await loadCatalogue();
     const wanted = decodeLink(location.hash);

@@ -2,7 +2,8 @@
 
 import { signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import { consoleBytes, type } from '../store.js';
+import { Nothing } from '../Pane.js';
+import { consoleBytes, type, view } from '../store.js';
 import { dark } from '../theme.js';
 import { speakerTitle, splitConsole } from './console-text.js';
 import type { ConsoleTerminal } from './terminal.js';
@@ -42,7 +43,7 @@ export function Consoles() {
       <div class="console-list" role="radiogroup" aria-label="Console">
         {ids.map((x) => <label key={x} class={x === id ? 'chosen' : ''}><input type="radio" name="console" checked={x === id} onChange={() => (chosen.value = x)} />{x === 'all' ? 'COM1, all' : speakerTitle(x, virtualised)}</label>)}
       </div>
-      <Terminal key={id} id={id} />
+      {view.value === undefined ? <Nothing>Nothing runs yet.</Nothing> : <Terminal key={id} id={id} />}
     </div>
   );
 }
