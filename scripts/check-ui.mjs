@@ -128,32 +128,85 @@ try {
     say(wide <= 0, `${width} pixels, ${colorScheme}: nothing sticks out to the right`);
   }
   await keyboard(page);
+  await interrupts(page);
   await page.close();
+  await hostile();
 } finally {
   await app.close();
   server.close();
+}
+
+/** What runs can be interrupted, and stands where it can go on. */
+async function interrupts(page) {
+  await page.evaluate(() => document.activeElement?.blur());
+  await page.keyboard.press('c');
+  await page.waitForTimeout(400);
+  await page.keyboard.press('Escape');
+  await quiet(page);
+  say((await text(page, '.status')) === 'Interrupted.', `Escape interrupts a run: ${await text(page, '.status')}`);
+  const at = await text(page, '.standing dd');
+  await press(page, 'i');
+  say((await text(page, '.standing dd')) !== at, 'and it goes on from there');
+}
+
+/** A Multiboot image that writes `message` to COM1 and ends. */
+function sayingImage(message) {
+  const LOAD = 0x100000, HEADER = 32, code = [0xbe, 0, 0, 0, 0, 0xac, 0x84, 0xc0, 0x74, 7, 0x66, 0xba, 0xf8, 3, 0xee, 0xeb, 0xf4, 0xb0, 0, 0xe6, 0xf4, 0xf4];
+  const text = new TextEncoder().encode(message), bytes = Buffer.alloc(HEADER + code.length + text.length + 1);
+  [0x1badb002, 0x10000, -(0x1badb002 + 0x10000) >>> 0, LOAD, LOAD, 0, 0, LOAD + HEADER].forEach((word, i) => bytes.writeUInt32LE(word, 4 * i));
+  bytes.set(code, HEADER);
+  bytes.writeUInt32LE(LOAD + HEADER + code.length, HEADER + 1);
+  bytes.set(text, HEADER + code.length);
+  return bytes;
+}
+
+/** An image of one's own, whose name and output try to be markup, terminal titles and links. */
+async function hostile() {
+  const page = await openPage();
+  await page.evaluate(() => (globalThis.hit = 0));
+  const name = '<img src=x onerror="hit++">.bin';
+  const message = '<script>hit++</script><img src=x onerror="hit++">\r\n\x1b]0;owned\x07\x1b]8;;javascript:hit++\x07link\x1b]8;;\x07\x1b[2J\x9b31mred' + '\r\n(XEN) <b>bold</b>\r\n(d1) &amp;<i>\r\nlast line\r\n';
+  await page.setInputFiles('header.top input[type=file]', { name, mimeType: 'application/octet-stream', buffer: sayingImage(message) });
+  await page.waitForSelector('dialog[open] h3');
+  await page.getByRole('button', { name: 'Start the image' }).click();
+  await page.waitForTimeout(100);
+  await quiet(page);
+  await press(page, 'c');
+  await page.waitForTimeout(300);
+  say(/ended/.test(await text(page, '.status')), `an image of one's own runs to its end: ${await text(page, '.status')}`);
+  const terminal = await page.evaluate(() => document.querySelector('.xterm')?.textContent ?? '');
+  say(terminal.includes('last line'), "the image's output is on the console");
+  const found = await page.evaluate(() => ({ hit: globalThis.hit, title: document.title, elements: document.querySelectorAll('#app img, #app script, #app b, #app i, .xterm a').length, name: document.querySelector('.what')?.textContent }));
+  say(found.hit === 0 && found.title === 'Xenolith' && found.elements === 0, `its output and name are text, never markup (${JSON.stringify(found)})`);
+  await page.setInputFiles('header.top input[type=file]', { name: 'no-image.bin', mimeType: 'application/octet-stream', buffer: Buffer.from('nothing that starts') });
+  await page.waitForSelector('dialog[open] h3');
+  await page.getByRole('button', { name: 'Start the image' }).click();
+  await page.waitForTimeout(100);
+  await quiet(page);
+  say(/no-image\.bin/.test(await text(page, '.complaint')), `what is no image is refused: ${await text(page, '.complaint')}`);
+  await page.close();
 }
 
 /** Everything can be reached by keys, and what has the focus shows it. */
 async function keyboard(page) {
   await page.setViewportSize({ width: 1440, height: 900 });
   const reached = new Set();
-  let invisible = 0;
+  const invisible = [];
   for (let i = 0; i < 60; i++) {
     await page.keyboard.press('Tab');
     const at = await page.evaluate(() => {
       const e = document.activeElement, outlined = (x) => getComputedStyle(x).outlineStyle !== 'none' && parseFloat(getComputedStyle(x).outlineWidth) > 0;
       let visible = false;
       for (let x = e; x !== null && x !== document.body && !visible; x = x.parentElement) visible = outlined(x);
-      return { pane: e?.closest('[id^=pane-]')?.id ?? e?.closest('header.top, .toolbar')?.className ?? '', visible, body: e === document.body };
+      return { pane: e?.closest('[id^=pane-]')?.id ?? e?.closest('header.top, .toolbar')?.className ?? '', visible, body: e === document.body, what: e.outerHTML.slice(0, 80) };
     });
     if (at.body) continue;
     reached.add(at.pane);
-    if (!at.visible) invisible++;
+    if (!at.visible) invisible.push(at.what);
   }
   const wanted = ['top', 'toolbar', 'pane-timeline', 'pane-disassembly', 'pane-source', 'pane-registers', 'pane-control', 'pane-bottom'];
   say(wanted.every((p) => reached.has(p)), `Tab reaches ${[...reached].join(', ')}`);
-  say(invisible === 0, `the focus is visible at every stop (${invisible} times not)`);
+  say(invisible.length === 0, `the focus is visible at every stop${invisible.length === 0 ? '' : `, not at ${invisible.join(' ')}`}`);
   await page.keyboard.press('?');
   say(await page.evaluate(() => document.querySelector('dialog[open]') !== null), '? opens the help');
   await page.keyboard.press('Escape');

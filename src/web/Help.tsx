@@ -4,7 +4,7 @@ import { Dialog } from './Dialog.js';
 import { helpOpen, lettersOn, SHORTCUTS } from './keys.js';
 import { timings, version } from './store.js';
 
-const keyText = (key: string): string => key.replace(/[a-z]$/, (c) => c.toUpperCase());
+const keyText = (key: string): string => key.replace(/(^|\+)[a-z]$/, (k) => k.toUpperCase());
 
 export function Help() {
   return (

@@ -7,10 +7,10 @@ import { interrupt, run, slow, step, view } from './store.js';
 
 function StepGroup({ button, first }: { button: StepButton; first: boolean }) {
   const off = view.value === undefined || slow.value;
-  const { kind, label, key, help } = button;
+  const { kind, label, key, help, back } = button;
   return (
     <div class="step" role="group" aria-label={label}>
-      <button type="button" class="back" aria-disabled={off} tabIndex={-1} onClick={() => void step(kind, 'back')} title={`Back ${help} (Shift+${key.toUpperCase()})`} aria-label={`${label}, back`}>
+      <button type="button" class="back" aria-disabled={off} tabIndex={-1} onClick={() => void step(kind, 'back')} title={`Back ${back} (Shift+${key.toUpperCase()})`} aria-label={`${label}, back`}>
         <span aria-hidden="true">◂</span>
       </button>
       <button type="button" class="forth" aria-disabled={off} tabIndex={first ? 0 : -1} onClick={() => void step(kind, 'forward')} title={`Forward ${help} (${key.toUpperCase()})`} aria-label={`${label}, forward`} data-step={kind}>

@@ -8,7 +8,11 @@ export function short(n: number): string {
   return String(Math.round(n));
 }
 
-export const bytes = (n: number): string => (n >= 2 ** 20 ? `${(n / 2 ** 20).toFixed(1)} MiB` : n >= 1024 ? `${(n / 1024).toFixed(1)} KiB` : `${n} B`);
+/** 4 MiB, 1.5 KiB. */
+export function bytes(n: number): string {
+  for (const [unit, size] of [['GiB', 2 ** 30], ['MiB', 2 ** 20], ['KiB', 1024]] as const) if (n >= size) return `${Number((n / size).toFixed(1))} ${unit}`;
+  return `${n} B`;
+}
 
 /** `0x` digits with leading zeros and a separator each four, so that they stand one below the other. */
 export const padded = (value: string, bits: number): string => value.replace(/^0x/, '').padStart(Math.ceil(bits / 4), '0');

@@ -27,12 +27,12 @@ function movePane(by: number): void {
 }
 
 export const SHORTCUTS: readonly Shortcut[] = [
-  ...STEP_BUTTONS.flatMap(({ kind, key, help }): Shortcut[] => [
+  ...STEP_BUTTONS.flatMap(({ kind, key, help, back }): Shortcut[] => [
     { key, help: `Forward ${help}`, act: () => void step(kind, 'forward') },
-    { key: `Shift+${key}`, help: `Back ${help}`, act: () => void step(kind, 'back') },
+    { key: `Shift+${key}`, help: `Back ${back}`, act: () => void step(kind, 'back') },
   ]),
   { key: 'c', help: 'Continue to the next stop point or the end', act: () => void run('forward') },
-  { key: 'Shift+c', help: 'Continue backwards to the stop point before, or the beginning', act: () => void run('back') },
+  { key: 'Shift+c', help: 'Back to the stop point before, or the beginning', act: () => void run('back') },
   { key: 'Escape', help: 'Interrupt what runs', act: interrupt },
   { key: 'n', help: 'Choose what runs', act: () => (chooserOpen.value = true) },
   { key: 'F6', help: 'To the next pane', act: () => movePane(1) },

@@ -164,26 +164,27 @@ export async function takeFiles(list: readonly File[]): Promise<readonly (FileBy
 }
 
 /** Questions about a stopped machine; a failure is said, and what was shown before stays. */
-async function question(act: () => Promise<void>): Promise<void> {
-  if (view.value === undefined || busy.value !== undefined) return;
+async function question(act: () => Promise<void>): Promise<boolean> {
+  if (view.value === undefined || busy.value !== undefined) return false;
   try {
     await act();
-    complaint.value = undefined;
+    return true;
   } catch (e) {
     complaint.value = messageOf(e);
+    return false;
   }
 }
-export const showWalk = (text: string): Promise<void> => question(async () => void (walk.value = await ask('walk', { text })));
-export const showMemory = (text: string, bytes: number): Promise<void> => question(async () => void (memory.value = await ask('memory', { text, bytes })));
-export const showStatistics = (): Promise<void> => question(async () => void (statistics.value = await ask('statistics', {})));
-export const showExits = (count: number): Promise<void> => question(async () => void (exits.value = await ask('exits', { count })));
-export const showTimeline = (from: number, to: number, columns: number): Promise<void> => question(async () => void (timeline.value = await ask('timeline', { from, to, columns })));
-export const addStop = (condition: StopCondition): Promise<void> => question(async () => void (stops.value = await ask('addStop', { condition })));
-export const removeStop = (id: number): Promise<void> => question(async () => void (stops.value = await ask('removeStop', { id })));
-export const addStopAt = (text: string, watch?: { bytes: number; read: boolean; write: boolean }): Promise<void> =>
+export const showWalk = (text: string): Promise<boolean> => question(async () => void (walk.value = await ask('walk', { text })));
+export const showMemory = (text: string, bytes: number): Promise<boolean> => question(async () => void (memory.value = await ask('memory', { text, bytes })));
+export const showStatistics = (): Promise<boolean> => question(async () => void (statistics.value = await ask('statistics', {})));
+export const showExits = (count: number): Promise<boolean> => question(async () => void (exits.value = await ask('exits', { count })));
+export const showTimeline = (from: number, to: number, columns: number): Promise<boolean> => question(async () => void (timeline.value = await ask('timeline', { from, to, columns })));
+export const addStop = (condition: StopCondition): Promise<boolean> => question(async () => void (stops.value = await ask('addStop', { condition })));
+export const removeStop = (id: number): Promise<boolean> => question(async () => void (stops.value = await ask('removeStop', { id })));
+export const addStopAt = (text: string, watch?: { bytes: number; read: boolean; write: boolean }): Promise<boolean> =>
   question(async () => void (stops.value = await ask('addStopAt', { text, ...(watch === undefined ? {} : { watch }) })));
 /** Toggles the breakpoint at an address. */
-export function toggleBreakpoint(linear: string): Promise<void> {
+export function toggleBreakpoint(linear: string): Promise<boolean> {
   const there = stops.value.find((s) => s.kind === 'breakpoint' && s.linear === linear);
   return there === undefined ? addStop({ kind: 'breakpoint', linear }) : removeStop(there.id);
 }

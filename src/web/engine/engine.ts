@@ -5,7 +5,6 @@
  */
 
 import type { Position, StateView } from '../../debug/api.js';
-import { ExitExplainer } from '../../debug/exits/explainer.js';
 import { Session, SessionError } from '../../debug/session.js';
 import { PROBE_NAMES } from '../../machine/probe.js';
 import type { FromWorker, RequestName, Requests, Statistics } from '../protocol.js';
@@ -34,13 +33,6 @@ interface Running {
   readonly session: Session;
   readonly log: ConsoleLog;
   readonly recorder: TimelineRecorder;
-  readonly explainer: ExitExplainer;
-}
-
-/** The source line of the lowest program, the hypervisor where there is one. */
-function placeIn({ programs }: Session, linear: bigint): { file: string; line: number } | undefined {
-  const program = programs.all[0];
-  return program?.symbols.line(BigInt.asUintN(64, linear - programs.biasOf(program)));
 }
 
 const atBeginning = ({ instructions, events }: Position): boolean => instructions === 0 && events === 0;
@@ -79,7 +71,7 @@ export class Engine {
       this.session.removePoint(id);
       return this.session.points;
     },
-    exits: ({ count }) => this.running.explainer.list(-count, count).reverse(),
+    exits: ({ count }) => this.session.exits(-count, count).reverse(),
     timeline: ({ from, to, columns }) => this.running.recorder.window(from, to, columns),
     statistics: () => this.statistics(),
     input: ({ bytes }) => this.input(bytes),
@@ -97,16 +89,13 @@ export class Engine {
     const log = new ConsoleLog(), source = assemble(spec, assets, files);
     const session: Session = new Session({ ...source, config: { ...source.config, serial: (byte) => log.add(byte, session.cycle) }, pause: () => this.pause() });
     const { machine } = session;
-    const explainer = new ExitExplainer({ place: (linear) => placeIn(session, linear) });
-    explainer.attach(machine);
-    this.current = { session, log, explainer, recorder: new TimelineRecorder(machine, (kind, a, b, c) => `${PROBE_NAMES[kind]} 0x${a.toString(16)} 0x${b.toString(16)} 0x${c.toString(16)}`) };
+    this.current = { session, log, recorder: new TimelineRecorder(machine, (kind, a, b, c) => `${PROBE_NAMES[kind]} 0x${a.toString(16)} 0x${b.toString(16)} 0x${c.toString(16)}`) };
     this.showConsole();
     return position === undefined || atBeginning(position) ? this.state() : this.move((s) => s.goTo(position));
   }
 
   private state(): StateView {
-    const { session, explainer } = this.running, lastExit = explainer.last();
-    return { ...session.state(), ...(lastExit === undefined ? {} : { lastExit }) };
+    return this.session.state();
   }
 
   /** Between two slices of a long move. */
@@ -134,11 +123,10 @@ export class Engine {
   }
 
   private input(bytes: Uint8Array): StateView {
-    const { session, log, recorder, explainer } = this.running;
+    const { session, log, recorder } = this.running;
     session.input(bytes);
     log.forget(session.cycle);
     recorder.forget();
-    explainer.forgetFuture();
     return this.state();
   }
 

@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from 'preact/hooks';
 import { Nothing } from '../Pane.js';
-import { memory, showMemory, view } from '../store.js';
+import { complaint, memory, showMemory, view } from '../store.js';
 
 const SHOWN = 512, ROW = 16;
 const hex = (n: number, digits: number): string => n.toString(16).padStart(digits, '0');
@@ -18,6 +18,7 @@ export function Memory() {
   useEffect(() => void showMemory(text, SHOWN), [v]);
   const submit = (e: Event): void => {
     e.preventDefault();
+    complaint.value = undefined;
     void showMemory(text, SHOWN);
   };
   return (

@@ -23,12 +23,15 @@ function describe(s: StopPoint): string {
   }
 }
 
-async function add(kind: Kind, text: string): Promise<void> {
+async function add(kind: Kind, text: string): Promise<boolean> {
   if (kind === 'breakpoint') return addStopAt(text);
   if (kind === 'exit-reason') return addStop({ kind, ...(text === '' ? {} : { reason: text }) });
   if (kind === 'cycle') {
     const cycle = Number(text.replaceAll(',', ''));
-    if (!Number.isSafeInteger(cycle) || cycle < 0) return void (complaint.value = `"${text}" is not a cycle: a whole number is needed`);
+    if (!Number.isSafeInteger(cycle) || cycle < 0) {
+      complaint.value = `"${text}" is not a cycle: a whole number is needed`;
+      return false;
+    }
     return addStop({ kind, cycle });
   }
   return addStopAt(text, { bytes: 8, read: false, write: true });
@@ -38,7 +41,8 @@ export function Stops() {
   const [kind, setKind] = useState<Kind>('breakpoint'), [text, setText] = useState('');
   const submit = (e: Event): void => {
     e.preventDefault();
-    void add(kind, text.trim()).then(() => setText(''));
+    complaint.value = undefined;
+    void add(kind, text.trim()).then((done) => done && setText(''));
   };
   return (
     <div class="scroll">

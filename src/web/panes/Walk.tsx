@@ -4,7 +4,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { WalkStepView } from '../../debug/api.js';
 import { bytes } from '../format.js';
 import { Nothing } from '../Pane.js';
-import { showWalk, view, walk } from '../store.js';
+import { complaint, showWalk, view, walk } from '../store.js';
 
 function Step({ s }: { s: WalkStepView }) {
   return (
@@ -29,6 +29,7 @@ export function Walk() {
   useEffect(() => void showWalk(text), [v]);
   const submit = (e: Event): void => {
     e.preventDefault();
+    complaint.value = undefined;
     void showWalk(text);
   };
   return (

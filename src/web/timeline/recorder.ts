@@ -59,6 +59,8 @@ export class TimelineRecorder {
   private readonly spans = new Records(2);
   /** [cycle, kind, a, b, c] */
   private readonly moments = new Records(5);
+  /** Whose code ran last. */
+  private lane = NOBODY;
   /** Everything up to here is known. */
   private known = -1;
 
@@ -67,8 +69,18 @@ export class TimelineRecorder {
       if (KIND_OF[kind] !== undefined && cycle > this.known && cycle >= this.moments.last) this.moments.add(cycle, kind, a, b, c);
     });
     machine.attribution?.subscribe((account, cycle) => {
-      if (cycle > this.known && cycle >= this.spans.last) this.spans.add(cycle, LANE_OF[ownerOf(account)] ?? NOBODY);
+      this.lane = LANE_OF[ownerOf(account)] ?? NOBODY;
+      this.runs(cycle, this.lane);
     });
+    // All vCPUs halted for so many cycles: nobody ran, and then whoever did before.
+    machine.probe.subscribe((_kind, cycle, _vcpu, skipped) => {
+      this.runs(cycle - skipped, NOBODY);
+      this.runs(cycle, this.lane);
+    }, [PROBE.halt]);
+  }
+
+  private runs(cycle: number, lane: number): void {
+    if (cycle > this.known && cycle >= this.spans.last) this.spans.add(cycle, lane);
   }
 
   /** After each operation: what has been recorded so far is not recorded again. */
