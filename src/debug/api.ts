@@ -109,6 +109,8 @@ export interface FieldView {
   readonly before?: string;
   /** Who changed it: the processor in the transition itself, or the host's software since (both: software, later). */
   readonly changedBy?: 'transition' | 'hypervisor';
+  /** The value in words, where it has some: names of bits that are set, of an exit reason, of an event. */
+  readonly decoded?: string;
   /** Bits that have names, for control fields. */
   readonly bits?: readonly { readonly name: string; readonly bit: number; readonly set: boolean; readonly meaning: string }[];
 }
@@ -125,6 +127,7 @@ export interface ControlBlockView {
 
 /** A VM exit, or a VM entry that failed, with its explanation. */
 export interface ExitView {
+  /** Where it is next: going there stands at the instruction that exits, or before the event; one step further it has happened. */
   readonly position: Position;
   readonly cycle: number;
   readonly vcpu: number;

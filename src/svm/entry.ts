@@ -52,6 +52,7 @@ export function enterGuest(r: SvmRegisters, cpu: Cpu, vmcbPa: number): void {
   }
   r.lastEntryFailure = null;
   r.entries++;
+  r.transitions++;
 
   loadControls(r);
   if (usesNested(v, context)) enableNestedPaging(r, cpu);

@@ -77,6 +77,8 @@ export class SvmRegisters {
   private readonly counts = new Float64Array(VMEXIT_NPF + 1);
   private invalidCount = 0;
   entries = 0;
+  /** VMRUNs that reached the guest and #VMEXITs since power-on: numbers the transitions of this processor. */
+  transitions = 0;
 
   constructor(readonly m: LinearMemory, readonly capabilities: SvmCapabilities) {
     this.vmcb = new VmcbView(m);
@@ -104,6 +106,7 @@ export class SvmRegisters {
   }
 
   countExit(code: number): void {
+    this.transitions++;
     if (code === VMEXIT_INVALID) this.invalidCount++;
     else this.counts[code]!++;
   }

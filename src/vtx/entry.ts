@@ -75,6 +75,7 @@ export function vmEntry(x: Vmx, cpu: Cpu, launch: boolean): number {
   }
   if (launch) x.launched = true;
   x.entryCount++;
+  x.transitions++;
   x.lastEntryFailure = null;
   announce(x, cpu, msrCount);
   startFeatures(x, cpu);

@@ -52,6 +52,7 @@ export function vmExit(x: Vmx, cpu: Cpu, reason: number, info: ExitInformation =
   const rip = s.rip;
 
   x.exitCounts[reason]!++;
+  x.transitions++;
   x.set32(F.EXIT_REASON, reason);
   x.set(F.EXIT_QUALIFICATION, qualification);
   x.set32(F.VM_EXIT_INSTRUCTION_LENGTH, length);
@@ -153,6 +154,7 @@ function vmxAbort(x: Vmx, cpu: Cpu, indicator: number): void {
  */
 export function entryFailureExit(x: Vmx, cpu: Cpu, reason: number, qualification: number): void {
   x.exitCounts[reason]!++;
+  x.transitions++;
   x.set32(F.EXIT_REASON, (reason | 0x8000_0000) >>> 0);
   x.set(F.EXIT_QUALIFICATION, BigInt(qualification));
   const rip = Number(cpu.s.rip);

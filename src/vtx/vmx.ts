@@ -97,6 +97,8 @@ export class Vmx {
   readonly exitCounts = new Float64Array(REASON_COUNT);
   /** VM entries that reached the guest since reset. */
   entryCount = 0;
+  /** VM entries that reached the guest and VM exits since power-on: numbers the transitions of this processor. */
+  transitions = 0;
 
   /** The event being delivered now, for an exit in the middle of it. */
   delivery: Delivery | null = null;

@@ -8,12 +8,10 @@
 import { CR4_PAE, S } from '../../cpu/state.js';
 import type { Machine } from '../../machine/machine.js';
 import { VMCB } from '../../svm/fields.js';
-import { Svm } from '../../svm/index.js';
 import { INTERCEPTS, VMEXIT_INVALID, VMEXIT_NPF } from '../../svm/intercepts.js';
 import { PROC, PROC2, REASON } from '../../vtx/controls.js';
-import { VmxPort } from '../../vtx/index.js';
-import { NO_VMCS } from '../../vtx/vmx.js';
-import { BLOCK_WORD, ExitFacts, GPR_WORD, KIND, RECORD_WORDS, VMCB_BYTES, VMCS_BYTES, W } from './facts.js';
+import { blockOf } from '../control-block/block.js';
+import { BLOCK_WORD, ExitFacts, GPR_WORD, KIND, RECORD_WORDS, W } from './facts.js';
 import { QuietWalker, type WalkContext } from './quiet-walk.js';
 import { msrBit as svmMsrBit } from './svm-causes.js';
 import { msrBit as vmxMsrBit } from './vmx-causes.js';
@@ -21,30 +19,6 @@ import { msrBit as vmxMsrBit } from './vmx-causes.js';
 const HIGH = 0x1_0000_0000;
 const GPRS = 16, LONGEST_INSTRUCTION = 15;
 const IO_BITMAP_PORTS = 0x8000;
-
-/** Where the control block of a vCPU is now: VMCS in use, or VMCB of the last VMRUN. */
-export interface BlockPlace {
-  readonly kind: 'VMCS' | 'VMCB';
-  /** Physical address. */
-  readonly address: number;
-  /** Linear-memory address. */
-  readonly at: number;
-  readonly bytes: number;
-}
-
-/** The control block in use on a vCPU, or undefined when there is none. */
-export function blockOf(machine: Machine, vcpu: number): BlockPlace | undefined {
-  const port = machine.processors[vcpu]?.extension?.port;
-  if (port instanceof VmxPort) {
-    const at = port.currentPointer === NO_VMCS ? -1 : machine.phys.address(port.currentPointer);
-    return at < 0 ? undefined : { kind: 'VMCS', address: port.currentPointer, at, bytes: VMCS_BYTES };
-  }
-  if (port instanceof Svm) {
-    const at = port.vmcbPa === 0 ? -1 : machine.phys.address(port.vmcbPa);
-    return at < 0 ? undefined : { kind: 'VMCB', address: port.vmcbPa, at, bytes: VMCB_BYTES };
-  }
-  return undefined;
-}
 
 export class Capture {
   private readonly walker: QuietWalker;

@@ -9,7 +9,7 @@
 
 import type { Position } from '../api.js';
 import { fieldOf } from '../../vtx/fields.js';
-import { notAfter } from './log.js';
+import { isBefore } from './log.js';
 
 /** Changes kept of one bit: the latest. */
 const MOST = 1024;
@@ -34,7 +34,7 @@ export class ControlWrites {
 
   /** A VMWRITE happened. Fields other than controls are not followed. */
   wrote(position: Position, vmcs: number, encoding: number, value: number, rip: () => bigint): void {
-    if (fieldOf(encoding)?.type !== 'control' || notAfter(position, this.last)) return;
+    if (fieldOf(encoding)?.type !== 'control' || !isBefore(this.last, position)) return;
     this.last = position;
     const key = vmcs * 0x1_0000 + (encoding & ~1);
     const known = this.histories.get(key);
@@ -62,8 +62,8 @@ export class ControlWrites {
       if (mask !== 0 && (bit === 32 || ((mask >>> bit) & 1) === 0)) continue;
       const list = h.bits[bit]!;
       for (let i = list.length - 1; i >= 0; i--) {
-        if (!notAfter(list[i]!.position, now)) continue;
-        if (found === undefined || notAfter(found.position, list[i]!.position)) found = list[i];
+        if (!isBefore(list[i]!.position, now)) continue;
+        if (found === undefined || isBefore(found.position, list[i]!.position)) found = list[i];
         break;
       }
     }
@@ -75,14 +75,14 @@ export class ControlWrites {
     for (const h of this.histories.values()) {
       let low = 0;
       h.bits.forEach((list, bit) => {
-        while (list.length > 0 && !notAfter(list[list.length - 1]!.position, p)) list.pop();
+        while (list.length > 0 && !isBefore(list[list.length - 1]!.position, p)) list.pop();
         const value = list[list.length - 1]?.value ?? 0;
         if (bit === 32) h.high = value;
         else low = (low | (value << bit)) >>> 0;
       });
       h.low = low;
     }
-    if (!notAfter(this.last, p)) this.last = p;
+    if (!isBefore(this.last, p)) this.last = { instructions: p.instructions, events: p.events - 1 };
   }
 }
 

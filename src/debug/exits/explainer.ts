@@ -5,14 +5,17 @@
  * behind that position is not shown, and playing it again adds nothing. Sentences are composed when asked for, from recorded facts.
  */
 
-import type { ExitView, Position } from '../api.js';
+import type { ControlBlockView, ExitView, Position } from '../api.js';
 import type { Machine } from '../../machine/machine.js';
 import { PROBE, type ProbeKind } from '../../machine/probe.js';
 import { exitName } from '../../svm/intercepts.js';
 import { VMEXIT_INVALID } from '../../svm/intercepts.js';
 import { VMCB } from '../../svm/fields.js';
 import { ERROR, REASON, REASON_NAMES } from '../../vtx/controls.js';
-import { blockOf, Capture } from './capture.js';
+import { blockOf } from '../control-block/block.js';
+import { BlockHistory } from '../control-block/history.js';
+import { controlBlock } from '../control-block/view.js';
+import { Capture } from './capture.js';
 import { ControlWrites } from './control-writes.js';
 import { entryFailure } from './entry-failures.js';
 import { type ControlPlace, detail, type Detail, type Explanation, type FailedRule, Subject } from './explanation.js';
@@ -42,12 +45,11 @@ export function reasonName(kind: number, code: number): string {
 export class ExitExplainer {
   private readonly log: ExitLog;
   private readonly writes = new ControlWrites();
+  private readonly blocks = new BlockHistory();
   private readonly failures = new Map<number, FailedRule>();
   private machine: Machine | undefined;
   private capture: Capture | undefined;
   private detach: (() => void) | undefined;
-  /** Order of events while the machine has no exact positions. */
-  private heard = 0;
 
   constructor(private readonly options: ExplainerOptions = {}) {
     this.log = new ExitLog(RECORD_WORDS, options);
@@ -58,7 +60,11 @@ export class ExitExplainer {
     this.detach?.();
     this.machine = machine;
     this.capture = new Capture(machine);
-    this.detach = machine.probe.subscribe((kind, cycle, vcpu, a, _b, c, d) => this.event(kind, cycle, vcpu, a, c, d), KINDS);
+    const endBlocks = this.blocks.attach(machine), end = machine.probe.subscribe((kind, cycle, vcpu, a, _b, c, d) => this.event(kind, cycle, vcpu, a, c, d), KINDS);
+    this.detach = () => {
+      endBlocks();
+      end();
+    };
     return () => this.detach?.();
   }
 
@@ -66,7 +72,7 @@ export class ExitExplainer {
 
   private event(kind: ProbeKind, cycle: number, vcpu: number, a: number, c: number, d: number): void {
     const machine = this.machine!;
-    const p = this.now ?? { instructions: this.heard++, events: 0 };
+    const p = machine.position;
     switch (kind) {
       case PROBE.vmExit: {
         const svm = machine.extension === 'svm';
@@ -107,8 +113,7 @@ export class ExitExplainer {
 
   /** The last exit or failed entry before where the machine stands. */
   last(): ExitView | undefined {
-    const now = this.now, end = now === undefined ? this.log.end : this.log.endAt(now);
-    const row = this.log.row(end - 1, now);
+    const { now } = this, row = this.log.row(this.log.endAt(now) - 1, now);
     return row === undefined ? undefined : this.view(row);
   }
   /**
@@ -116,7 +121,7 @@ export class ExitExplainer {
    * @param from number of the first, counted from power-on; below 0: counted from the end. @param n how many at most
    */
   list(from: number, n: number): ExitView[] {
-    const now = this.now, end = now === undefined ? this.log.end : this.log.endAt(now);
+    const { now } = this, end = this.log.endAt(now);
     const first = Math.max(this.log.first, from < 0 ? end + from : from);
     const out: ExitView[] = [];
     for (let i = first; i < Math.min(end, first + n); i++) out.push(this.view(this.log.row(i, now)!));
@@ -124,8 +129,7 @@ export class ExitExplainer {
   }
   /** Exits so far. */
   get count(): number {
-    const { now } = this;
-    return now === undefined ? this.log.end : this.log.endAt(now);
+    return this.log.endAt(this.now);
   }
   /** Exits by reason up to where the machine stands, most frequent first. */
   histogram(): ReasonSummary[] {
@@ -144,22 +148,24 @@ export class ExitExplainer {
     capture.record(words, vcpu, 0);
     const svm = block.kind === 'VMCB', code = svm ? new ExitFacts(words).block32(VMCB.EXITCODE) | 0 : f.vmcs32('EXIT_REASON') & 0xffff;
     capture.record(words, vcpu, code);
-    const p = this.now ?? { instructions: machine.instructions, events: 0 }, cycle = machine.cycles;
+    const p = this.now, cycle = machine.cycles;
     return this.compose({
       number: -1, position: p, vcpu, kind: svm ? KIND.svmExit : KIND.vmxExit, code, rip: new ExitFacts(words).rip, leaves: cycle, starts: cycle, ends: -1, resumes: -1,
     }, words);
   }
   /** Forgets what came after where the machine stands: the run takes another way from here (input was given). */
   forgetFuture(): void {
-    const { now } = this;
-    if (now === undefined) return;
-    this.log.forget(now);
-    this.writes.forget(now);
+    this.log.forget(this.now);
+    this.writes.forget(this.now);
   }
 
-  /** Undefined while the machine has no exact positions: everything recorded counts. */
-  private get now(): Position | undefined {
-    return (this.machine as { readonly position?: Position } | undefined)?.position;
+  /** The VMCS or VMCB in use, with what the last transition and the hypervisor since then have changed. */
+  controlBlock(vcpu = 0): ControlBlockView | undefined {
+    return this.machine === undefined ? undefined : controlBlock(this.machine, vcpu, this.blocks);
+  }
+
+  private get now(): Position {
+    return this.machine?.position ?? { instructions: 0, events: 0 };
   }
 
   // --- composing

@@ -17,12 +17,8 @@
 import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, RAX, RSP, VM } from '../../cpu/state.js';
 import { VMCB, VMCB_SEG } from '../../svm/fields.js';
 import { ENTRY, PROC, PROC2 } from '../../vtx/controls.js';
-import { F, FIELDS, type FieldName } from '../../vtx/fields.js';
-
-/** Bytes of a control block that hold fields, on either extension. */
-export const VMCS_BYTES = Math.max(...FIELDS.map((f) => f.offset)) + 8;
-export const VMCB_BYTES = VMCB.G_PAT + 8;
-export const BLOCK_BYTES = (Math.max(VMCS_BYTES, VMCB_BYTES) + 15) & ~15;
+import { F, type FieldName } from '../../vtx/fields.js';
+import { BLOCK_BYTES } from '../control-block/block.js';
 
 export const GPR_WORD = 32, BLOCK_WORD = 64;
 export const RECORD_WORDS = BLOCK_WORD + BLOCK_BYTES / 4;

@@ -6,7 +6,7 @@
  * (facts.ts). Both are rings: the oldest are overwritten.
  *
  * Rows are in the order of the run. When the run is travelled back and played again, what is known already is not added twice: a row
- * counts as soon as its position is not behind where the machine stands. `forget` drops what a changed future made wrong.
+ * counts as soon as its position is before where the machine stands. `forget` drops what a changed future made wrong.
  */
 
 import type { Position } from '../api.js';
@@ -25,9 +25,12 @@ export interface LogOptions {
   readonly facts?: number;
 }
 
-/** Is `a` before `b`, or at it? */
-export const notAfter = (a: Position, b: Position): boolean =>
-  a.instructions < b.instructions || (a.instructions === b.instructions && a.events <= b.events);
+/**
+ * Is `a` before `b`? The position of an exit, an entry or a VMWRITE is where it is next: the machine has it behind it when that position
+ * is before the one where it stands.
+ */
+export const isBefore = (a: Position, b: Position): boolean =>
+  a.instructions < b.instructions || (a.instructions === b.instructions && a.events < b.events);
 
 export interface ExitRow {
   readonly number: number;
@@ -109,7 +112,7 @@ export class ExitLog {
 
   /** May an event at this position be new? False while the run plays again what is known. */
   isNew(p: Position): boolean {
-    return this.added === 0 || !notAfter(p, this.positionOf(this.added - 1));
+    return this.added === 0 || isBefore(this.positionOf(this.added - 1), p);
   }
 
   /** Adds an exit; the returned array is for its facts. */
@@ -151,7 +154,7 @@ export class ExitLog {
   resumed(p: Position, vcpu: number, block: number, cycle: number): void {
     const n = this.open.get(block);
     // A replay passes entries that are known already.
-    if (n === undefined || notAfter(p, this.positionOf(n))) return;
+    if (n === undefined || !isBefore(this.positionOf(n), p)) return;
     this.open.delete(block);
     if (n < this.first) return;
     const at = (n % this.capacity) * ROW;
@@ -168,10 +171,10 @@ export class ExitLog {
     return { instructions: this.rows[at + COLUMN.instructions]!, events: this.rows[at + COLUMN.events]! };
   }
   /** @param now stamps that lie behind it are not shown */
-  row(n: number, now?: Position): ExitRow | undefined {
+  row(n: number, now: Position): ExitRow | undefined {
     if (n < this.first || n >= this.added) return undefined;
     const at = (n % this.capacity) * ROW, r = this.rows;
-    const resumed = now === undefined || (r[at + COLUMN.ends]! >= 0 && notAfter(resumedAt(r, at), now));
+    const resumed = r[at + COLUMN.ends]! >= 0 && isBefore(resumedAt(r, at), now);
     return {
       number: n,
       position: this.positionOf(n),
@@ -191,21 +194,21 @@ export class ExitLog {
     const from = (n % this.factsLimit) * this.recordWords;
     return this.facts.subarray(from, from + this.recordWords);
   }
-  /** One more than the number of the last row that is not after `p`. */
+  /** One more than the number of the last row before `p`. */
   endAt(p: Position): number {
     let low = this.first, high = this.added;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (notAfter(this.positionOf(middle), p)) low = middle + 1;
+      if (isBefore(this.positionOf(middle), p)) low = middle + 1;
       else high = middle;
     }
     return low;
   }
 
   /** By reason, most frequent first, of the rows up to `now`. Rows that were overwritten count as long as `now` is not before them. */
-  histogram(now: Position | undefined, nameOf: (kind: number, code: number) => string): ReasonSummary[] {
+  histogram(now: Position, nameOf: (kind: number, code: number) => string): ReasonSummary[] {
     const tallies = new Map<string, Tally>();
-    const end = now === undefined ? this.added : this.endAt(now);
+    const end = this.endAt(now);
     if (end > this.first) for (const [key, t] of this.dropped) tallies.set(nameOf(Math.floor(key / KEY), (key % KEY) - 1), { ...t });
     for (let n = this.first; n < end; n++) {
       const at = (n % this.capacity) * ROW, name = nameOf(this.rows[at + COLUMN.kind]!, this.rows[at + COLUMN.code]!);
@@ -230,13 +233,13 @@ export class ExitLog {
     this.dropped.set(key, t);
     count(t, this.rows, at, undefined);
   }
-  /** Forgets rows after `p`: the run takes another way from there (input was given). */
+  /** Forgets rows from `p` on: the run takes another way from there (input was given). */
   forget(p: Position): void {
     this.added = Math.max(this.first, this.endAt(p));
     this.open.clear();
     for (let n = this.first; n < this.added; n++) {
       const at = (n % this.capacity) * ROW, r = this.rows, block = r[at + COLUMN.block]!;
-      if (r[at + COLUMN.ends]! >= 0 && notAfter(resumedAt(r, at), p)) this.open.delete(block);
+      if (r[at + COLUMN.ends]! >= 0 && isBefore(resumedAt(r, at), p)) this.open.delete(block);
       else {
         r[at + COLUMN.ends] = r[at + COLUMN.resumes] = -1;
         this.open.set(block, n);
@@ -256,7 +259,7 @@ const KEY = 65_536;
 function count(t: Tally, rows: Float64Array, at: number, now: Position | undefined): void {
   t.count++;
   const ends = rows[at + COLUMN.ends]!;
-  if (ends < 0 || (now !== undefined && !notAfter(resumedAt(rows, at), now))) return;
+  if (ends < 0 || (now !== undefined && !isBefore(resumedAt(rows, at), now))) return;
   const handling = ends - rows[at + COLUMN.starts]!, away = rows[at + COLUMN.resumes]! - rows[at + COLUMN.leaves]!;
   t.completed++;
   t.handling += handling;

@@ -9,6 +9,7 @@ import { EVENT_TYPE_SHIFT, EVENT_VALID, VMCB } from '../../svm/fields.js';
 import {
   INTERCEPTS, type InterceptName, VMEXIT_CR0_READ, VMEXIT_CR0_WRITE, VMEXIT_DR0_READ, VMEXIT_DR0_WRITE, VMEXIT_EXCP0, VMEXIT_INVALID, VMEXIT_NPF,
 } from '../../svm/intercepts.js';
+import { eventName } from '../control-block/decode.js';
 import { exceptionName } from '../control-block/vectors.js';
 import { list, pageFaultBits } from './bits.js';
 import { entryFailure } from './entry-failures.js';
@@ -16,7 +17,6 @@ import { type Cause, type Detail, detail, type Explanation, exited, type Subject
 import type { ExitFacts } from './facts.js';
 import { accumulator } from './instruction.js';
 import { intercept, interceptOf, ioCause, msrCause } from './svm-causes.js';
-import { eventName } from './vmx-events.js';
 import { count, hex, portName } from './words.js';
 
 type Composer = (s: Subject) => Explanation;

@@ -7,6 +7,7 @@
 
 import { EVENT, EXIT, eventType, eventVector, PIN, PROC } from '../../vtx/controls.js';
 import { EVENT_TYPE } from '../../cpu/events.js';
+import { eventName } from '../control-block/decode.js';
 import { exceptionName } from '../control-block/vectors.js';
 import { list, pageFaultBits } from './bits.js';
 import { detail, type Explanation, exited, type Subject } from './explanation.js';
@@ -16,14 +17,6 @@ import { hex } from './words.js';
 
 const BITMAP = 'SDM 3C §25.6.3 "Exception Bitmap"';
 const PAGE_FAULT = 14, DEBUG = 1;
-
-/** What an event is called: `external interrupt 0x30`, `NMI`, `#PF (page fault)`, `INT 0x80`. */
-export function eventName(type: number, vector: number): string {
-  if (type === EVENT_TYPE.external) return `external interrupt ${hex(vector)}`;
-  if (type === EVENT_TYPE.nmi) return 'NMI';
-  if (type === EVENT_TYPE.softwareInterrupt) return `INT ${hex(vector)}`;
-  return exceptionName(vector);
-}
 
 /** ` during the delivery of ...`, or nothing. */
 export function duringDelivery(f: ExitFacts): string {
