@@ -131,12 +131,14 @@ export class Session {
   /** Everything that a stop shows. @param vcpu whose registers and code; default: the one whose turn it is */
   state(vcpu = this.vcpu): StateView {
     const look = this.look(vcpu), { history } = this, source = this.sourceOf(look), lastExit = this.explainer.last();
+    const control = this.explainer.controlBlock(vcpu);
     return {
       position: history.position, cycle: this.cycle, stop: this.stop, place: look.place,
       vcpus: this.machine.processors.map((_, i) => this.look(i).place),
       registers: this.registers(vcpu),
       disassembly: disassembleAround(look.reader, look.linear, look.bits, look.codeBase, BEFORE, AFTER, this.names(look)),
       ...(source === undefined ? {} : { source }),
+      ...(control === undefined ? {} : { control }),
       ...(lastExit === undefined ? {} : { lastExit }),
       history: { bytes: history.bytes, limit: history.limit, snapshots: history.snapshots },
     };
