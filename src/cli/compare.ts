@@ -8,6 +8,7 @@ import type { Argv, CommandModule } from 'yargs';
 import { EXTENSIONS, PATHS, PATH_TITLES, type ExtensionName } from '../experiments/paths.js';
 import { rowOf, type Cell } from '../experiments/rows.js';
 import { sectorsNeeded, type Workload, WORKLOADS } from '../experiments/workloads.js';
+import type { EngineChoice } from '../machine/config.js';
 import { checkProfile } from '../machine/check-profile.js';
 import type { ExtensionKind } from '../machine/extension.js';
 import type { Profile } from '../machine/profile.js';
@@ -18,6 +19,7 @@ import { loadImages } from './images.js';
 import { Progress } from './progress.js';
 import { table } from './report/table.js';
 import { ResultFolder, sha256 } from './report/write.js';
+import { FORMAT_NAMES, traceFormats } from './trace-output.js';
 
 export interface CompareOptions {
   readonly extension: string;
@@ -30,6 +32,8 @@ export interface CompareOptions {
   readonly quick: boolean;
   readonly json: boolean;
   readonly jobs: number;
+  readonly engine: EngineChoice;
+  readonly trace?: string | undefined;
 }
 
 /** A comma-separated choice; an unknown name is named with those that exist. */
@@ -81,13 +85,15 @@ export async function compare(o: CompareOptions): Promise<number> {
   if (o.out === '') throw new UserError('--out: the name of a folder is needed');
   if (o.disk !== undefined) checkDisk(o.disk, workloads, o.quick);
   const images = loadImages();
-  const folder = new ResultFolder(o.out);
+  const formats = o.trace === undefined ? [] : traceFormats(o.trace);
+  const folder = new ResultFolder(o.out, formats.length > 0);
 
   const jobs: Planned[] = chosen.flatMap(({ extension, profile, name }) =>
-    paths.map((path) => ({ extension, name, job: { path, profileName: name, profile, images, workloads: workloads.map((w) => w.name), quick: o.quick, seed: o.seed, disk: o.disk } })),
+    paths.map((path) => ({ extension, name, job: { path, profileName: name, profile, images, workloads: workloads.map((w) => w.name), quick: o.quick, seed: o.seed, disk: o.disk, engine: o.engine, name: `${extension}-${path}`, traces: folder.traces, formats } })),
   );
   const cells = new Map<Planned, Cell[]>();
   const inOrder = (): Cell[] => workloads.flatMap((w) => jobs.flatMap((j) => (cells.get(j) ?? []).filter((c) => c.measurement.workload === w.name)));
+  const exits = new Map<Planned, string>();
   const failures: string[] = [];
   const progress = new Progress(jobs.length, 'compare');
   const interrupt = new AbortController();
@@ -100,8 +106,10 @@ export async function compare(o: CompareOptions): Promise<number> {
       cells.set(p, [...(cells.get(p) ?? []), { extension: p.extension, profile: p.name, frequencyHz, path: p.job.path, measurement, dataError }]);
       folder.tables(inOrder());
     },
-    finished: (p, { capture, instructions, cycles }) => {
-      folder.capture(`${p.extension}-${p.job.path}`, capture);
+    finished: (p, { capture, instructions, cycles, exits: table }) => {
+      folder.capture(p.job.name, capture);
+      exits.set(p, table);
+      folder.exitTimes(jobs.flatMap((j) => exits.get(j) ?? []));
       progress.step(`${p.extension} ${p.job.path}: ${(instructions / 1e6).toFixed(1)} M instructions, ${(cycles / 1e6).toFixed(1)} M cycles`);
     },
     failed: (p, message) => {
@@ -126,7 +134,7 @@ export async function compare(o: CompareOptions): Promise<number> {
     { title: 'Xenolith: I/O paths compared', facts: [['version', `${version} (${facts.commit})`], ['seed', String(o.seed)], ['disk', facts.disk], ['data', 'checksums of every transfer are compared with what they must be']] },
     workloads, all,
   );
-  process.stdout.write(o.json ? `${JSON.stringify(all.map((c) => rowOf(c, all)), null, 2)}\n` : `${table(workloads, all)}\n\nFiles in ${o.out}:\nresults.csv exits.csv report.html charts/ captures/ manifest.json\n`);
+  process.stdout.write(o.json ? `${JSON.stringify(all.map((c) => rowOf(c, all)), null, 2)}\n` : `${table(workloads, all)}\n\nFiles in ${o.out}:\nresults.csv exits.csv exits.txt report.html charts/ captures/ ${formats.length > 0 ? 'traces/ ' : ''}manifest.json\n`);
   for (const f of failures) process.stderr.write(`xenolith: ${f}\n`);
   const wrong = all.filter((c) => c.measurement.status === 'failed' || c.dataError !== '');
   for (const c of wrong) process.stderr.write(`xenolith: ${c.extension} ${c.path} ${c.measurement.workload}: ${c.dataError || c.measurement.reason}\n`);
@@ -149,6 +157,8 @@ export const compareCommand: CommandModule<object, CompareOptions> = {
       .option('quick', { type: 'boolean', default: false, describe: 'fewer operations' })
       .option('json', { type: 'boolean', default: false, describe: 'print the rows as JSON instead of the table' })
       .option('jobs', { type: 'number', default: Math.min(8, availableParallelism()), defaultDescription: 'number of cores', describe: 'runs at the same time' })
+      .option('engine', { choices: ['auto', 'interpreter', 'compiler'] as const, default: 'auto' as EngineChoice, describe: 'how instructions are executed; the results are the same' })
+      .option('trace', { type: 'string', requiresArg: true, describe: `also write a trace of each path, in formats comma-separated: ${FORMAT_NAMES.join(', ')}` })
       .check((args) => refuseRepeated(args))
       .epilogue(`Workloads: ${WORKLOADS.map((w) => w.name).join(', ')}.\nPaths: ${PATHS.map((p) => `${p} (${PATH_TITLES[p]})`).join('; ')}.`)
       .example('$0 compare --quick', 'a first look, in a few seconds')

@@ -84,6 +84,10 @@ describe('xenolith run', () => {
     await fails({ memory: '1T' }, /^--memory: "1T" is not a size/);
     await fails({ stats: join(folder, 'no/where.json') }, /^cannot write .*where.json: no such file or directory$/);
     await fails({ image: undefined }, /^name an IMAGE/);
+    await fails({ traceFormat: 'perfetto' }, /^--trace-format needs --trace FILE$/);
+    await fails({ pcap: join(folder, 'x.pcapng') }, /^--pcap: there is no network card; add --nic e1000$/);
+    await fails({ sampleCycles: 1 }, /^--sample-cycles: a whole number/);
+    await fails({ trace: join(folder, 'no/where.pftrace') }, /^cannot write .*where.pftrace: no such file or directory$/);
   });
 });
 

@@ -8,7 +8,11 @@ import { Machine } from '../machine/machine.js';
 import { EXIT_CANNOT_GO_ON, EXIT_INTERRUPTED, EXIT_LIMIT, LARGEST_SEED, reasonOf, refuseRepeated, UserError, wholeNumber } from './errors.js';
 import { type Disk, loadProfile, openDisk, openOutput, parseSize, profileNames, readNamed } from './files.js';
 import { SerialOutput } from './serial-output.js';
-import { traceTo } from './trace-output.js';
+import { ExitTimes } from '../debug/exports/exit-times.js';
+import { SAMPLE_CYCLES, type RunningExport } from '../debug/exports/formats.js';
+import { startedPrograms } from '../debug/exports/program-accounts.js';
+import { PcapngWriter } from '../experiments/pcapng.js';
+import { FORMAT_NAMES, type FormatName, runSampled, traceFormat, traceTo, writeAll } from './trace-output.js';
 
 export interface RunOptions {
   readonly image?: string | undefined;
@@ -25,6 +29,10 @@ export interface RunOptions {
   readonly serial: string;
   readonly stats?: string | undefined;
   readonly trace?: string | undefined;
+  readonly traceFormat?: FormatName | undefined;
+  readonly sampleCycles?: number | undefined;
+  readonly exits?: string | undefined;
+  readonly pcap?: string | undefined;
   readonly limitInstructions?: number | undefined;
   readonly limitSeconds?: number | undefined;
   readonly seed: number;
@@ -71,6 +79,7 @@ interface Watch {
   readonly deadline: number;
   interrupted: boolean;
   readonly between: () => void;
+  readonly trace: RunningExport | undefined;
 }
 
 /** Runs in pieces until something ends it. How it is cut does not change what the guest sees. */
@@ -78,7 +87,7 @@ async function runInPieces(machine: Machine, watch: Watch): Promise<StopReason> 
   let piece = 10 * SMALLEST_PIECE;
   for (;;) {
     const began = performance.now();
-    const stop = machine.run({ cycle: machine.cycles + piece, ...(watch.instructions === undefined ? {} : { instructions: watch.instructions }) });
+    const stop = runSampled(machine, { cycle: machine.cycles + piece, ...(watch.instructions === undefined ? {} : { instructions: watch.instructions }) }, watch.trace);
     watch.between();
     if (stop.kind !== 'limit') return stop;
     if (watch.instructions !== undefined && machine.instructions >= watch.instructions) return stop;
@@ -121,6 +130,20 @@ function writeStatistics(file: string, machine: Machine, stop: StopReason, secon
   }
 }
 
+/** Opens what the run records beside its serial output. Everything is opened before anything runs. */
+function openRecords(o: RunOptions): { trace: number | undefined; exits: number | undefined; pcap: number | undefined } {
+  wholeNumber(o.sampleCycles ?? SAMPLE_CYCLES, '--sample-cycles', 100, 1e12);
+  if (o.traceFormat !== undefined && o.trace === undefined) throw new UserError('--trace-format needs --trace FILE');
+  if (o.pcap !== undefined && o.nic === 'none') throw new UserError('--pcap: there is no network card; add --nic e1000');
+  const open = (file: string | undefined): number | undefined => (file === undefined ? undefined : openOutput(file));
+  return { trace: open(o.trace), exits: open(o.exits), pcap: open(o.pcap) };
+}
+
+/** The programs whose code can be told apart: the image and its modules. */
+function programsOf(boot: MachineConfig['boot']): ReturnType<typeof startedPrograms> {
+  return startedPrograms(boot.kind === 'image' ? [boot.image, ...(boot.modules ?? [])] : []);
+}
+
 /** Feeds standard input to the guest; returns the function that lets go of it. */
 function attachInput(machine: Machine): () => void {
   const onData = (chunk: Buffer): void => machine.serialInput(chunk);
@@ -141,17 +164,23 @@ export async function run(o: RunOptions): Promise<number> {
   if ((o.disk ?? []).length > 4) throw new UserError('--disk: at most four disks are possible');
   const disks: Disk[] = (o.disk ?? []).map((text) => openDisk(text, o.seed));
   if (o.stats !== undefined) closeSync(openOutput(o.stats));
-  const traceFile = o.trace === undefined ? undefined : openOutput(o.trace);
+  const records = openRecords(o), programs = programsOf(boot);
   const onTerminal = o.serial === 'stdio';
   const serial = new SerialOutput(onTerminal ? 1 : o.serial === 'null' ? undefined : openOutput(o.serial));
+  let capture: PcapngWriter | undefined;
+  const tap = (frame: Uint8Array, cycle: number): void => capture?.add(frame, cycle);
   const machine = new Machine({
     memoryBytes, profile, boot, cpus: o.cpus, mode: o.mode, engine: o.engine, serial: serial.sink,
-    disks: disks.map((backend) => ({ backend })), ...(o.nic === 'none' ? {} : { nic: { model: o.nic } }),
+    disks: disks.map((backend) => ({ backend })), ...(o.nic === 'none' ? {} : { nic: { model: o.nic, ...(records.pcap === undefined ? {} : { tap }) } }),
+    ...(records.trace === undefined || programs.empty ? {} : { classifyCode: programs.classify }),
   });
-  const endTrace = traceFile === undefined ? undefined : traceTo(traceFile, machine.probe);
+  if (records.pcap !== undefined) capture = new PcapngWriter(machine.frequencyHz, (block) => writeAll(records.pcap!, block, o.pcap!));
+  const name = boot.kind === 'image' ? boot.image.name : boot.firmware.name;
+  const exitTimes = records.exits === undefined ? undefined : new ExitTimes(machine);
+  const trace = records.trace === undefined ? undefined : traceTo(records.trace, o.trace!, traceFormat(o.trace!, o.traceFormat), { machine, programs, title: name, sampleCycles: o.sampleCycles ?? SAMPLE_CYCLES });
   const detach = onTerminal ? attachInput(machine) : undefined;
   const began = performance.now();
-  const watch: Watch = { instructions, deadline: limitSeconds === undefined ? Infinity : began + limitSeconds * 1000, interrupted: false, between: () => {
+  const watch: Watch = { instructions, deadline: limitSeconds === undefined ? Infinity : began + limitSeconds * 1000, interrupted: false, trace, between: () => {
     serial.flush();
     // A reader that went away (`xenolith run ... | head`) ends the run as Ctrl-C does: it could go on for ever, unseen.
     if (serial.closed) watch.interrupted = true;
@@ -164,12 +193,13 @@ export async function run(o: RunOptions): Promise<number> {
   try {
     const stop = await runInPieces(machine, watch);
     if (o.stats !== undefined) writeStatistics(o.stats, machine, stop, (performance.now() - began) / 1000);
-    const { status, message } = outcome(stop, boot.kind === 'image' ? boot.image.name : boot.firmware.name);
+    const { status, message } = outcome(stop, name);
     if (message !== undefined) process.stderr.write(`xenolith: ${message}\n`);
     return status;
   } finally {
     serial.flush();
-    endTrace?.();
+    trace?.finish();
+    if (exitTimes !== undefined) writeAll(records.exits!, new TextEncoder().encode(exitTimes.table(`Exits of all guests of ${name}, all vCPUs`)), o.exits!);
     detach?.();
     process.off('SIGINT', onInterrupt);
     process.off('SIGTERM', onInterrupt);
@@ -193,7 +223,11 @@ function options(y: Argv): Argv<RunOptions> {
       nic: { choices: ['e1000', 'none'] as const, default: 'none' as NicModel, describe: 'network card, on a wire with the built-in peer 10.0.2.2' },
       serial: { type: 'string', default: 'stdio', describe: 'where COM1 goes: stdio, null, or a file' },
       stats: { type: 'string', describe: 'write statistics to this JSON file' },
-      trace: { type: 'string', describe: 'write every event to this file, one JSON object a line' },
+      trace: { type: 'string', describe: 'write what happens to this file; its name says the format, else one JSON object a line' },
+      'trace-format': { choices: FORMAT_NAMES, describe: 'format of the trace, whatever the file is called' },
+      'sample-cycles': { type: 'number', default: SAMPLE_CYCLES, describe: 'cycles between the samples of folded and speedscope traces' },
+      exits: { type: 'string', describe: 'write a table of VM exits and how long they took to this file' },
+      pcap: { type: 'string', describe: 'write the frames on the wire to this pcapng file' },
       'limit-instructions': { type: 'number', describe: 'stop after so many instructions' },
       'limit-seconds': { type: 'number', describe: 'stop after so many seconds of real time' },
       seed: { type: 'number', default: 1, describe: 'seed of the contents of disks seeded:SIZE; nothing else is random' },
@@ -202,6 +236,7 @@ function options(y: Argv): Argv<RunOptions> {
     .example('$0 run kernel.elf --append "console=com1"', 'start a Multiboot kernel, its serial port on this terminal')
     .example('$0 run xen.elf --initrd "dom0.elf,guest.elf mem=64M" --memory 512M', 'a hypervisor with two modules')
     .example('$0 run vmlinuz --initrd initrd.img --append console=ttyS0 --disk hd.img', 'Linux with a disk')
+    .example('$0 run xen.elf --initrd "dom0.elf,guest.elf" --mode cycle --trace run.pftrace', 'a timeline of the levels, for ui.perfetto.dev')
     .epilogue('Exit status: (V << 1) | 1 when the guest wrote V to port 0xf4; 0 after power-off; 2 wrong usage; 3 the guest cannot go on; 124 a limit; 130 interrupted.') as unknown as Argv<RunOptions>;
 }
 

@@ -1,6 +1,6 @@
 /** The machine of one experiment: a path with its images, disk, card and workloads, as a configuration that a run and a stepper share. */
 
-import type { DiskBackend, MachineConfig, TimeMode } from '../machine/config.js';
+import type { DiskBackend, EngineChoice, MachineConfig, TimeMode } from '../machine/config.js';
 import { SeededDisk } from '../machine/disks.js';
 import type { Profile } from '../machine/profile.js';
 import { CodeOwners, DOM0, GUEST, HYPERVISOR } from './code-owners.js';
@@ -15,6 +15,8 @@ export interface ExperimentRequest {
   readonly quick: boolean;
   readonly seed: number;
   readonly mode: TimeMode;
+  /** Default `auto`. */
+  readonly engine?: EngineChoice | undefined;
   /** The disk; default: generated from the seed. Written sectors stay in memory. */
   readonly disk?: DiskBackend | undefined;
 }
@@ -30,6 +32,7 @@ export function experimentMachine(request: ExperimentRequest): MachineConfig {
     memoryBytes: MEMORY_BYTES,
     profile,
     mode,
+    engine: request.engine ?? 'auto',
     boot: bootOf(path, images, guestSpecification(workloads, quick)),
     disks: [{ backend: request.disk ?? new SeededDisk(DISK_SECTORS, seed) }],
     nic: { model: 'e1000' },

@@ -7,7 +7,7 @@
  */
 
 import { IDLE, TRANSITION, ownerOf, partOf } from '../machine/attribution.js';
-import type { FrameTap } from '../machine/config.js';
+import type { FrameTap, StopReason } from '../machine/config.js';
 import { Machine } from '../machine/machine.js';
 import { PROBE } from '../machine/probe.js';
 import { BACK_END, DEVICE_MODEL, DOM0, GUEST, HYPERVISOR } from './code-owners.js';
@@ -67,10 +67,18 @@ export interface PathResult {
 
 export interface RunRequest extends ExperimentRequest {
   readonly tap?: FrameTap | undefined;
+  /** Called with the machine before it runs: who watches it begins here. */
+  readonly observe?: (machine: Machine) => Sampling | undefined;
   /** Called when a workload begins. */
   readonly progress?: (workload: string) => void;
   /** Called for each workload, in order, as soon as its result is complete: when a later one begins, or at the end of the run. */
   readonly finished?: (w: Workload, m: Measurement, soFar: PathResult) => void;
+}
+
+/** Somebody who looks at the machine at certain cycles: `take` is called at the first end of a slice at or after `next`. */
+export interface Sampling {
+  readonly next: number;
+  take(): void;
 }
 
 /** The run did not come to its end. */
@@ -217,7 +225,7 @@ export function runPath(request: RunRequest): PathResult {
     if (at > reported) report(at, soFar());
     request.progress?.(workloads[at]?.name ?? `workload ${id}`);
   });
-  const stop = machine.run({ instructions: MOST_INSTRUCTIONS });
+  const stop = runWatched(machine, request.observe?.(machine));
   const result = soFar();
   if (stop.kind !== 'debug-exit') {
     const why = stop.kind === 'not-implemented' || stop.kind === 'shutdown' ? `${stop.what} at ${stop.address}` : stop.kind;
@@ -225,6 +233,15 @@ export function runPath(request: RunRequest): PathResult {
   }
   report(workloads.length, result);
   return result;
+}
+
+/** Runs to the end, in pieces where somebody samples: how a run is cut does not change it. */
+function runWatched(machine: Machine, sampling: Sampling | undefined): StopReason {
+  for (;;) {
+    const stop = machine.run({ instructions: MOST_INSTRUCTIONS, ...(sampling === undefined ? {} : { cycle: sampling.next }) });
+    sampling?.take();
+    if (stop.kind !== 'limit' || sampling === undefined || machine.instructions >= MOST_INSTRUCTIONS) return stop;
+  }
 }
 
 const NOTHING: CycleParts = { guest: 0, transitions: 0, hypervisor: 0, dom0BackEnd: 0, dom0DeviceModel: 0, dom0Other: 0, idle: 0, unknown: 0 };

@@ -2,11 +2,13 @@
 
 const SHB = 0x0a0d0d0a, IDB = 1, EPB = 6, BYTE_ORDER = 0x1a2b3c4d, LINKTYPE_ETHERNET = 1, OPT_TSRESOL = 9, OPT_END = 0;
 
+/** A capture that is written as it comes: nothing is kept. */
 export class PcapngWriter {
-  private readonly blocks: Uint8Array[] = [];
-
-  /** @param frequencyHz cycles a second: time stamps are cycles since power-on */
-  constructor(private readonly frequencyHz: number) {
+  /**
+   * @param frequencyHz cycles a second: time stamps are cycles since power-on
+   * @param sink takes each block of the file, in order
+   */
+  constructor(private readonly frequencyHz: number, private readonly sink: (block: Uint8Array) => void) {
     this.block(SHB, 16, (v) => {
       v.setUint32(0, BYTE_ORDER, true);
       v.setUint16(4, 1, true);
@@ -28,7 +30,7 @@ export class PcapngWriter {
     v.setUint32(4, length, true);
     fill(new DataView(bytes.buffer, 8, bodyBytes));
     v.setUint32(length - 4, length, true);
-    this.blocks.push(bytes);
+    this.sink(bytes);
   }
 
   add(frame: Uint8Array, cycle: number): void {
@@ -41,16 +43,5 @@ export class PcapngWriter {
       v.setUint32(16, frame.length, true);
       new Uint8Array(v.buffer, v.byteOffset + 20, frame.length).set(frame);
     });
-  }
-
-  /** The file so far. */
-  bytes(): Uint8Array {
-    const out = new Uint8Array(this.blocks.reduce((n, b) => n + b.length, 0));
-    let at = 0;
-    for (const b of this.blocks) {
-      out.set(b, at);
-      at += b.length;
-    }
-    return out;
   }
 }

@@ -12,11 +12,16 @@ import { reportHtml, type ReportFacts } from './html.js';
 import { chartPng } from './png.js';
 
 export class ResultFolder {
+  /** Where the traces go: the runs write them themselves. */
+  readonly traces: string;
+
   /** Makes the folder, and finds out now whether it can be written. */
-  constructor(readonly path: string) {
+  constructor(readonly path: string, withTraces = false) {
+    this.traces = join(path, 'traces');
     try {
       mkdirSync(join(path, 'charts'), { recursive: true });
       mkdirSync(join(path, 'captures'), { recursive: true });
+      if (withTraces) mkdirSync(this.traces, { recursive: true });
       const probe = join(path, '.write-test');
       writeFileSync(probe, '');
       rmSync(probe);
@@ -40,8 +45,12 @@ export class ResultFolder {
     this.replace('results.csv', stringify(cells.map((c) => rowOf(c, cells)), { header: true }));
     this.replace('exits.csv', stringify(exitRows(cells), { header: true, columns: ['extension', 'profile', 'path', 'workload', 'reason', 'exits', 'exits_per_op'] }));
   }
-  capture(name: string, bytes: Uint8Array): void {
-    this.replace(join('captures', `${name}.pcapng`), bytes);
+  /** exits.txt: the tables of exit times, one after the other. */
+  exitTimes(tables: readonly string[]): void {
+    this.replace('exits.txt', tables.join('\n'));
+  }
+  capture(name: string, blocks: readonly Uint8Array[]): void {
+    this.replace(join('captures', `${name}.pcapng`), Buffer.concat(blocks));
   }
   manifest(facts: object): void {
     this.replace('manifest.json', `${JSON.stringify(facts, null, 2)}\n`);
