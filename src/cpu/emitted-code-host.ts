@@ -41,6 +41,7 @@ export class EmittedCodeCalls extends CpuFacade implements EmittedCodeHost {
   }
   access(record: number, lo: number, hi: number, packed: number): number {
     this.look(record);
+    this.engine.slowCalls++;
     const size = packed & 0xff;
     const kind = (packed >> 8) & 3;
     if (this.m.u32[S.mode >>> 2] === MODE.bits64) {
@@ -77,6 +78,7 @@ export class EmittedCodeCalls extends CpuFacade implements EmittedCodeHost {
   }
   helper(record: number, id: number): number {
     const view = this.look(record);
+    this.engine.slowCalls++;
     try {
       const result = helperById(id)(this, view);
       // A helper that leaves does not come back to its record: it is charged here.

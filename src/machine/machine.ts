@@ -204,6 +204,15 @@ export class Machine {
     for (const p of this.processors) for (const [reason, n] of p.extension?.exitCounts() ?? []) out.set(reason, (out.get(reason) ?? 0) + n);
     return out;
   }
+  /**
+   * What the run has cost the host so far, replays included, in instructions' worth: a helper or slow access takes about as long as 40
+   * instructions, a VM exit as 1000. Grows with time; no part of the machine's state.
+   */
+  get hostWork(): number {
+    let exits = 0;
+    for (const n of this.exitCounts().values()) exits += n;
+    return this.instructions + 40 * this.engine.slowCalls + 1000 * exits;
+  }
   /** Events of the timing core since power-on by name (timing/layout.ts: COUNTERS), of all vCPUs; undefined in functional mode. */
   timingCounts(): Readonly<Record<string, number>> | undefined {
     if (this.timing === undefined) return undefined;

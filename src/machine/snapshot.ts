@@ -40,7 +40,7 @@ const OUTSIDE: readonly (readonly [new (...args: never[]) => object, why: string
 const OUTSIDE_FIELDS: readonly (readonly [new (...args: never[]) => object, ...fields: string[]])[] = [
   [Attribution, 'listeners'],
   [Wire, 'taps', 'observer'],
-  [Engine, 'snapshotHooks'],
+  [Engine, 'snapshotHooks', 'slowCalls'],
 ];
 const NO_FIELDS: ReadonlySet<string> = new Set();
 const outsideFields = (o: object): ReadonlySet<string> => {

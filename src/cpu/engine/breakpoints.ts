@@ -13,6 +13,8 @@ import type { CodeCache } from './code-cache.js';
 import { PAGE_HEADER, R } from './record.js';
 
 export class Breakpoints {
+  /** A tool's, not the machine's. */
+  readonly outsideSnapshots = true;
   private readonly addresses = new Set<bigint>();
   /** How many of them have these low 12 bits. */
   private readonly offsets = new Uint16Array(4096);

@@ -58,6 +58,8 @@ export class Engine {
   /** Where the run is, and where it is to stop. */
   readonly control = new RunControl();
   readonly snapshotHooks: SnapshotHooks[] = [];
+  /** How often emitted code has called helpers and slow memory accesses: a measure of what a run costs the host. */
+  slowCalls = 0;
   /** The vCPU whose state is in the window. */
   current: EmittedCodeHost | undefined;
 
@@ -89,6 +91,10 @@ export class Engine {
     this.breakpoints = new Breakpoints(m, this.cache, this.handlers.base.breakpoint, this.handlers.base.refetch);
     this.decoder.onDecoded = (page, offsets) => this.breakpoints.decoded(page, offsets);
     this.cache.onReset = () => this.breakpoints.forget();
+    for (const points of [this.breakpoints, this.watchpoints]) {
+      const lift = (): void => (points.any ? points.lift() : undefined), lay = (): void => (points.any ? points.lay() : undefined);
+      this.snapshotHooks.push({ beforeSnapshot: lift, afterSnapshot: lay, beforeRestore: lift, afterRestore: lay });
+    }
     this.cache.refetchHandler = this.handlers.base.refetch;
     this.cache.protect = (page) => this.tlb.protectPage(page);
     this.tlb.isCodePage = (page) => this.cache.isCodePage(page);

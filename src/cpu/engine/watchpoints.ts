@@ -34,6 +34,8 @@ export const MOST_WATCHED_BYTES = 1 << 20;
 const keyOf = (hi: number, lo: number): number => (hi >>> 0) * 0x10_0000 + (lo >>> 12);
 
 export class Watchpoints {
+  /** A tool's, not the machine's. */
+  readonly outsideSnapshots = true;
   /** The access that the run is to stop for. */
   hit: WatchHit | undefined;
   private readonly points = new Map<number, Watchpoint>();
