@@ -190,6 +190,9 @@ export interface Builder {
   simd(op: string, args: Val[], lane?: number): Val;
   shuffle(a: Val, b: Val, lanes: readonly number[]): Val;
   float(op: string, args: (Val | FloatVal)[]): FloatVal;
+  /** The lowest lane of a vector as a float; a vector with its lowest lane replaced. */
+  floatLane(v: Val, float: 32 | 64): FloatVal;
+  withFloatLane(v: Val, x: FloatVal): Val;
   /** Operations on floats with an integer result (comparisons, reinterpretations, truncations): width as given. */
   floatToInt(op: string, args: FloatVal[], width: Width): Val;
 }

@@ -422,6 +422,12 @@ class Evaluation implements Builder {
   float(): never {
     return this.vectors();
   }
+  floatLane(): never {
+    return this.vectors();
+  }
+  withFloatLane(): never {
+    return this.vectors();
+  }
   floatToInt(): never {
     return this.vectors();
   }

@@ -238,6 +238,16 @@ export abstract class CodeBuilder extends ArithmeticBuilder implements Builder {
     this.f.set(local);
     return new F(float, local);
   }
+  floatLane(v: Val, float: 32 | 64): FloatVal {
+    const local = this.f.local(float === 32 ? F32 : F64);
+    this.get(v).f.simd(float === 32 ? 'f32x4.extract_lane' : 'f64x2.extract_lane').code.u8(0);
+    this.f.set(local);
+    return new F(float, local);
+  }
+  withFloatLane(v: Val, x: FloatVal): Val {
+    this.get(v).f.get((x as F).local).simd(x.float === 32 ? 'f32x4.replace_lane' : 'f64x2.replace_lane').code.u8(0);
+    return this.take(128);
+  }
   floatToInt(op: string, args: FloatVal[], width: Width): Val {
     for (const a of args) this.getAny(a);
     if (op.includes('trunc_sat')) this.f.fc(op as 'i32.trunc_sat_f64_s');

@@ -24,6 +24,7 @@ import './mmx-move.js';
 import './mmx-state.js';
 import './sse-convert.js';
 import './sse-float.js';
+import './sse-scalar.js';
 import './sse-integer.js';
 import './sse-move.js';
 import './sse-shuffle.js';

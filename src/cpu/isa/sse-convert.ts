@@ -13,8 +13,8 @@ import { CHOP } from '../fp/round.js';
 import { allForms, insn } from '../insn.js';
 import { S } from '../state.js';
 import { finishMmx, requireMmx } from './mmx-state.js';
-import { ARG_A, ARG_B, formatOf, laneHelper, type LaneWidth } from './sse-exact.js';
-import { PS, SS, choose, usual, lanesOf, merge, type Shape } from './sse-float.js';
+import { ARG_A, ARG_B, formatOf, laneHelper, type Lane, type LaneWidth } from './sse-exact.js';
+import { PD, PS, SS, choose, isZero, lanesOf, merge, ordinary, usual, type Shape } from './sse-float.js';
 import { readAligned, readLow, readVector, sse, widen, withLow } from './sse-operands.js';
 
 const M = Mnemonic;
@@ -53,6 +53,11 @@ insn('CVTSI2SD', { forms: allForms(M.Cvtsi2sd), body: scalarFromInteger(64) });
 
 // ---- scalar to integer
 
+/** PE is masked and set already, and the rounding is to nearest, unless that does not matter. */
+function inexactIsNoted(s: Builder, truncate: boolean): Val {
+  const mxcsr = s.getState(S.mxcsr, 32);
+  return s.eq(s.and(mxcsr, s.c(32, truncate ? 0x1020 : 0x7020)), s.c(32, 0x1020));
+}
 function scalarToInteger(from: LaneWidth, truncate: boolean): Body {
   const helperTo = (to: LaneWidth) =>
     laneHelper(1, from, to, (env, a) => convertToInteger(formatOf(from), to, env, a, truncate ? CHOP : env.rounding));
@@ -66,9 +71,7 @@ function scalarToInteger(from: LaneWidth, truncate: boolean): Body {
     // Inside the integer range by a margin, and exact or PE set already: nothing else can happen.
     const limit = from === 64 ? (to === 64 ? 0x43e0_0000_0000_0000n : 0x41df_ffff_ff80_0000n) : to === 64 ? 0x5f00_0000n : 0x4eff_ffffn;
     const inside = s.floatToInt(`f${from}.lt`, [s.float(`f${from}.abs`, [x]), float(s, s.c(from, limit))], 1);
-    const mxcsr = s.getState(S.mxcsr, 32);
-    // Truncation does not depend on RC.
-    const noted = truncate ? s.eq(s.and(mxcsr, s.c(32, 0x1020)), s.c(32, 0x1020)) : s.eq(s.and(mxcsr, s.c(32, 0x7020)), s.c(32, 0x1020));
+    const noted = inexactIsNoted(s, truncate);
     const exactly = s.floatToInt(`f${from}.eq`, [s.float(`f${from}.trunc`, [x]), x], 1);
     s.if(s.xor(s.and(inside, s.or(exactly, noted)), s.c(1, 1)), () => result.set(viaHelper(s, widen(s, v), exact[to], to)));
     dst.write(result.get());
@@ -111,20 +114,70 @@ insn('CVTSD2SS', {
   }),
 });
 
-// ---- packed: the exact path alone, but for conversions that are always exact
+// ---- packed
 
-const packed = (lanes: number, from: LaneWidth, to: LaneWidth, source: 64 | 128, lane: Parameters<typeof laneHelper>[3]): Body => {
+/** What the host computes, and whether it may be taken: all lanes are the processor's, and no flag is new. */
+interface Fast {
+  readonly result: Val;
+  readonly good: Val;
+}
+const packed = (lanes: number, from: LaneWidth, to: LaneWidth, source: 64 | 128, lane: Lane, fast: (s: Builder, v: Val) => Fast): Body => {
   const exact = laneHelper(lanes, from, to, lane, true);
-  return sse((s, dst, src) => dst.write(viaHelper(s, readVector(s, src, source), exact, 128)));
+  return sse((s, dst, src) => {
+    const v = readVector(s, src, source);
+    const { result, good } = fast(s, v);
+    dst.write(choose(s, good, result, v, v, exact));
+  });
 };
-const toInt32 = (from: LaneWidth, truncate: boolean): Parameters<typeof laneHelper>[3] => (env, a) =>
-  convertToInteger(formatOf(from), 32, env, a, truncate ? CHOP : env.rounding);
-insn('CVTPS2PD', { forms: allForms(M.Cvtps2pd), body: packed(2, 32, 64, 64, (env, a) => convert(SINGLE, DOUBLE, env, a)) });
-insn('CVTPD2PS', { forms: allForms(M.Cvtpd2ps), body: packed(2, 64, 32, 128, (env, a) => convert(DOUBLE, SINGLE, env, a)) });
-insn('CVTPS2DQ', { forms: allForms(M.Cvtps2dq), body: packed(4, 32, 32, 128, toInt32(32, false)) });
-insn('CVTTPS2DQ', { forms: allForms(M.Cvttps2dq), body: packed(4, 32, 32, 128, toInt32(32, true)) });
-insn('CVTPD2DQ', { forms: allForms(M.Cvtpd2dq), body: packed(2, 64, 32, 128, toInt32(64, false)) });
-insn('CVTTPD2DQ', { forms: allForms(M.Cvttpd2dq), body: packed(2, 64, 32, 128, toInt32(64, true)) });
+const allTrue = (s: Builder, mask: Val): Val => s.trunc(s.simd('i64x2.all_true', [mask]), 1);
+/** Both lanes of the low half hold. */
+const lowHalf = (s: Builder, mask: Val): Val => s.eq(s.simd('i64x2.extract_lane', [mask], 0), s.c(64, -1n));
+const twice = (v: bigint): bigint => v * 0x1_0000_0000_0000_0001n;
+
+insn('CVTPS2PD', {
+  forms: allForms(M.Cvtps2pd),
+  body: packed(2, 32, 64, 64, (env, a) => convert(SINGLE, DOUBLE, env, a), (s, v) => ({
+    result: s.simd('f64x2.promote_low_f32x4', [v]),
+    good: lowHalf(s, ordinary(s, PS, v)),
+  })),
+});
+insn('CVTPD2PS', {
+  forms: allForms(M.Cvtpd2ps),
+  body: packed(2, 64, 32, 128, (env, a) => convert(DOUBLE, SINGLE, env, a), (s, v) => {
+    const result = s.simd('f32x4.demote_f64x2_zero', [v]);
+    const back = s.simd('f64x2.promote_low_f32x4', [result]);
+    const magnitude = s.simd('f64x2.abs', [back]);
+    // Between twice the least normal single and the greatest.
+    const inside = s.simd('v128.and', [
+      s.simd('f64x2.ge', [magnitude, s.c(128, twice(0x3820_0000_0000_0000n))]),
+      s.simd('f64x2.le', [magnitude, s.c(128, twice(0x47ef_ffff_e000_0000n))]),
+    ]);
+    const safe = allTrue(s, s.simd('v128.or', [inside, isZero(s, PD, v)]));
+    return { result, good: usual(s, safe, () => allTrue(s, s.simd('f64x2.eq', [back, v]))) };
+  }),
+});
+function toInt32(from: LaneWidth, truncate: boolean): { lane: Lane; fast: (s: Builder, v: Val) => Fast } {
+  const t = from === 32 ? PS : PD, name = from === 32 ? 'f32x4' : 'f64x2';
+  // Inside the integer range, by a margin; see scalarToInteger.
+  const limit = from === 32 ? 0x4eff_ffffn * 0x1_0000_0001n : 0x41df_ffff_ff80_0000n;
+  return {
+    lane: (env, a) => convertToInteger(formatOf(from), 32, env, a, truncate ? CHOP : env.rounding),
+    fast: (s, v) => {
+      const rounded = truncate ? v : s.simd(`${name}.nearest`, [v]);
+      const result = s.simd(from === 32 ? 'i32x4.trunc_sat_f32x4_s' : 'i32x4.trunc_sat_f64x2_s_zero', [rounded]);
+      const inside = allTrueIn(s, t, s.simd(`${name}.lt`, [s.simd(`${name}.abs`, [v]), s.c(128, twice(limit))]));
+      const exactly = allTrueIn(s, t, s.simd(`${name}.eq`, [s.simd(`${name}.trunc`, [v]), v]));
+      return { result, good: s.and(inside, s.or(exactly, inexactIsNoted(s, truncate))) };
+    },
+  };
+}
+const allTrueIn = (s: Builder, t: Shape, mask: Val): Val => s.trunc(s.simd(t.width === 32 ? 'i32x4.all_true' : 'i64x2.all_true', [mask]), 1);
+for (const [name, mnemonic, from, truncate] of [
+  ['CVTPS2DQ', M.Cvtps2dq, 32, false], ['CVTTPS2DQ', M.Cvttps2dq, 32, true], ['CVTPD2DQ', M.Cvtpd2dq, 64, false], ['CVTTPD2DQ', M.Cvttpd2dq, 64, true],
+] as const) {
+  const { lane, fast } = toInt32(from, truncate);
+  insn(name, { forms: allForms(mnemonic), body: packed(128 / from, from, 32, 128, lane, fast) });
+}
 const singleFromInt32 = laneHelper(4, 32, 32, (env, a) => convertFromInteger(SINGLE, env, BigInt.asIntN(32, a)));
 insn('CVTDQ2PS', {
   forms: allForms(M.Cvtdq2ps),
@@ -135,10 +188,7 @@ insn('CVTDQ2PS', {
   }),
 });
 /** Two 32-bit integers in the low half as doubles. */
-function doublesOf(s: Builder, v: Val): Val {
-  const lane = (i: number): Val => bits64(s, s.float('f64.convert_i32_s', [s.simd('i32x4.extract_lane', [v], i)]));
-  return s.simd('i64x2.replace_lane', [s.simd('i64x2.splat', [lane(0)]), lane(1)], 1);
-}
+const doublesOf = (s: Builder, v: Val): Val => s.simd('f64x2.convert_low_i32x4_s', [v]);
 insn('CVTDQ2PD', { forms: allForms(M.Cvtdq2pd), body: sse((s, dst, src) => dst.write(doublesOf(s, readVector(s, src, 64)))) });
 
 // ---- with MMX registers. A memory operand of CVTPI2PS and CVTPI2PD leaves the x87 state alone; a conversion that raises #XM has
@@ -166,7 +216,7 @@ for (const [label, m, from, truncate] of [
   ['CVTPS2PI', M.Cvtps2pi, 32, false], ['CVTTPS2PI', M.Cvttps2pi, 32, true],
   ['CVTPD2PI', M.Cvtpd2pi, 64, false], ['CVTTPD2PI', M.Cvttpd2pi, 64, true],
 ] as const) {
-  const exact = laneHelper(2, from, 32, toInt32(from, truncate), true);
+  const exact = laneHelper(2, from, 32, toInt32(from, truncate).lane, true);
   insn(label, {
     forms: allForms(m),
     body: sse((s, dst, src) => {

@@ -1,5 +1,6 @@
 /**
- * Floating-point arithmetic and comparisons of SSE, SSE2 and SSE3: ADD SUB MUL DIV SQRT MIN MAX CMP COMIS UCOMIS, scalar and packed.
+ * Floating-point arithmetic and comparisons of SSE, SSE2 and SSE3: packed ADD SUB MUL DIV SQRT, scalar and packed MIN MAX CMP, COMIS
+ * UCOMIS. sse-scalar.ts has the scalar arithmetic.
  *
  * SDM 2 and APM 4, under those names. The host's arithmetic does the usual cases: WebAssembly rounds to nearest and says nothing
  * of exceptions, so a result is taken only when it cannot raise a flag that is not set already. That means: every operand is
@@ -36,9 +37,9 @@ const GREATEST = { 32: 0x7f7f_ffffn, 64: 0x7fef_ffff_ffff_ffffn };
 
 const or = (s: Builder, a: Val, b: Val): Val => s.simd('v128.or', [a, b]);
 const and = (s: Builder, a: Val, b: Val): Val => s.simd('v128.and', [a, b]);
-const isZero = (s: Builder, t: Shape, x: Val): Val => s.simd(`${name(t)}.eq`, [x, s.c(128, 0)]);
+export const isZero = (s: Builder, t: Shape, x: Val): Val => s.simd(`${name(t)}.eq`, [x, s.c(128, 0)]);
 /** Lanes that are normal, infinite or zero: neither denormal nor NaN. */
-const ordinary = (s: Builder, t: Shape, x: Val): Val =>
+export const ordinary = (s: Builder, t: Shape, x: Val): Val =>
   or(s, s.simd(`${name(t)}.ge`, [s.simd(`${name(t)}.abs`, [x]), splat(s, t, LEAST_NORMAL[t.width])]), isZero(s, t, x));
 /** Lanes that are finite and so large that rounding did not meet the lower end of the exponents. */
 const safe = (s: Builder, t: Shape, r: Val): Val => {
@@ -129,7 +130,7 @@ function compute(s: Builder, t: Shape, op: BinaryOperation, a: Val, b: Val, exac
   );
   return choose(s, good, fast, a, b, exact);
 }
-function exactHelper(op: BinaryOperation, t: Shape): InsnHelper {
+export function exactHelper(op: BinaryOperation, t: Shape): InsnHelper {
   const f = formatOf(t.width);
   return laneHelper(lanesOf(t), t.width, t.width, (env, a, b) => binary(op, f, env, a, b));
 }
@@ -190,17 +191,14 @@ function sqrt(t: Shape): Body {
   });
 }
 
-const SHAPES = [
-  [SS, M.Addss, M.Subss, M.Mulss, M.Divss, M.Minss, M.Maxss, M.Sqrtss],
-  [SD, M.Addsd, M.Subsd, M.Mulsd, M.Divsd, M.Minsd, M.Maxsd, M.Sqrtsd],
-  [PS, M.Addps, M.Subps, M.Mulps, M.Divps, M.Minps, M.Maxps, M.Sqrtps],
-  [PD, M.Addpd, M.Subpd, M.Mulpd, M.Divpd, M.Minpd, M.Maxpd, M.Sqrtpd],
-] as const;
-const OPERATIONS = ['add', 'sub', 'mul', 'div', 'min', 'max'] as const;
 const suffix = (t: Shape): string => (t.packed ? 'P' : 'S') + (t.width === 32 ? 'S' : 'D');
-for (const [t, ...mnemonics] of SHAPES) {
-  OPERATIONS.forEach((op, i) => insn(op.toUpperCase() + suffix(t), { forms: allForms(mnemonics[i]!), body: arithmetic(op, t) }));
-  insn(`SQRT${suffix(t)}`, { forms: allForms(mnemonics[6]), body: sqrt(t) });
+for (const [t, ...mnemonics] of [[PS, M.Addps, M.Subps, M.Mulps, M.Divps], [PD, M.Addpd, M.Subpd, M.Mulpd, M.Divpd]] as const)
+  (['add', 'sub', 'mul', 'div'] as const).forEach((op, i) => insn(op.toUpperCase() + suffix(t), { forms: allForms(mnemonics[i]!), body: arithmetic(op, t) }));
+insn('SQRTPS', { forms: allForms(M.Sqrtps), body: sqrt(PS) });
+insn('SQRTPD', { forms: allForms(M.Sqrtpd), body: sqrt(PD) });
+for (const [t, min, max] of [[SS, M.Minss, M.Maxss], [SD, M.Minsd, M.Maxsd], [PS, M.Minps, M.Maxps], [PD, M.Minpd, M.Maxpd]] as const) {
+  insn(`MIN${suffix(t)}`, { forms: allForms(min), body: arithmetic('min', t) });
+  insn(`MAX${suffix(t)}`, { forms: allForms(max), body: arithmetic('max', t) });
 }
 
 // ---- CMPxx: masks by the predicate in the immediate
@@ -223,13 +221,19 @@ function compareMask(t: Shape): Body {
     const b = readVector(s, src, sourceWidth(t));
     const a = dst.read();
     const p = s.zext(immediate!.read(), 32);
+    const good = holds(s, t, and(s, ordinary(s, t, a), ordinary(s, t, b)));
+    if (p.known !== undefined) {
+      const relation = ['eq', 'lt', 'le', undefined, 'ne', 'ge', 'gt', undefined][Number(p.known) & 7];
+      // Ordinary numbers are ordered.
+      const fast = relation === undefined ? s.c(128, (p.known & 4n) !== 0n ? -1n : 0n) : s.simd(`${name(t)}.${relation}`, [a, b]);
+      return dst.write(merge(s, t, a, choose(s, good, fast, a, b, exact)));
+    }
     const mask = (bit: number): Val => s.simd('i32x4.splat', [s.neg(s.and(s.shr(p, bit), s.c(32, 1)))]);
     const p0 = mask(0), p1 = mask(1);
     const less = s.simd(`${name(t)}.lt`, [a, b]), equal = s.simd(`${name(t)}.eq`, [a, b]);
     // 0 equal, 1 less, 2 either, 3 (unordered) neither; bit 2 negates.
     const plain = or(s, s.simd('v128.andnot', [equal, p0]), and(s, less, s.simd('v128.xor', [p0, p1])));
     const fast = s.simd('v128.xor', [plain, mask(2)]);
-    const good = holds(s, t, and(s, ordinary(s, t, a), ordinary(s, t, b)));
     dst.write(merge(s, t, a, choose(s, good, fast, a, b, exact)));
   });
 }

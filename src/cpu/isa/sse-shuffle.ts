@@ -1,8 +1,8 @@
 /**
  * Shuffles, unpacks, packs, shifts, inserts and extracts of MMX, SSE and SSE2.
  *
- * SDM 2 and APM 4 and 5, under those names. A selector is an immediate that is known only when the instruction runs, so the
- * bytes to take are computed as a vector of indices.
+ * SDM 2 and APM 4 and 5, under those names. A selector is an immediate. Where it is known only when the instruction runs (in the
+ * interpreter), the bytes to take are computed as a vector of indices; else the shuffle has constant lanes.
  */
 
 import { Code, Mnemonic } from 'iced-x86';
@@ -90,11 +90,16 @@ function select16(s: Builder, immediate: Val, high: boolean): Val {
   const offset = (i: number): number => (mine(i) ? (high ? 0x0908 : 0x0100) : 0x0100 + 0x0202 * i);
   return s.simd('i16x8.add', [s.simd('i16x8.mul', [field, s.c(128, bytesPattern(16, () => 0x0202))]), s.c(128, bytesPattern(16, offset))]);
 }
-const shuffleBy = (select: (s: Builder, immediate: Val) => Val): Body =>
-  sse((s, dst, src, immediate) => dst.write(s.simd('i8x16.swizzle', [readAligned(s, src), select(s, immediate!.read())])));
-insn('PSHUFD', { forms: allForms(M.Pshufd), body: shuffleBy(select32) });
-insn('PSHUFLW', { forms: allForms(M.Pshuflw), body: shuffleBy((s, i) => select16(s, i, false)) });
-insn('PSHUFHW', { forms: allForms(M.Pshufhw), body: shuffleBy((s, i) => select16(s, i, true)) });
+/** The four 2-bit fields of an immediate that is known. */
+const fieldsOf = (immediate: bigint): number[] => [0, 2, 4, 6].map((at) => Number(immediate >> BigInt(at)) & 3);
+const shuffleBy = (select: (s: Builder, immediate: Val) => Val, known: (fields: number[]) => number[]): Body =>
+  sse((s, dst, src, immediate) => {
+    const v = readAligned(s, src), i = immediate!.read();
+    dst.write(i.known !== undefined ? s.shuffle(v, v, known(fieldsOf(i.known))) : s.simd('i8x16.swizzle', [v, select(s, i)]));
+  });
+insn('PSHUFD', { forms: allForms(M.Pshufd), body: shuffleBy(select32, (fields) => lanes(4, fields)) });
+insn('PSHUFLW', { forms: allForms(M.Pshuflw), body: shuffleBy((s, i) => select16(s, i, false), (fields) => lanes(2, [...fields, 4, 5, 6, 7])) });
+insn('PSHUFHW', { forms: allForms(M.Pshufhw), body: shuffleBy((s, i) => select16(s, i, true), (fields) => lanes(2, [0, 1, 2, 3, ...fields.map((f) => f + 4)])) });
 insn('PSHUFW', {
   forms: allForms(M.Pshufw),
   body: (s, dst, src, immediate) => {
@@ -106,8 +111,12 @@ insn('PSHUFW', {
 insn('SHUFPS', {
   forms: allForms(M.Shufps),
   body: sse((s, dst, src, immediate) => {
-    const b = readAligned(s, src);
-    const index = select32(s, immediate!.read());
+    const b = readAligned(s, src), i = immediate!.read();
+    if (i.known !== undefined) {
+      const [a0, a1, b0, b1] = fieldsOf(i.known) as [number, number, number, number];
+      return dst.write(s.shuffle(dst.read(), b, lanes(4, [a0, a1, b0 + 4, b1 + 4])));
+    }
+    const index = select32(s, i);
     const fromA = s.simd('i8x16.swizzle', [dst.read(), index]), fromB = s.simd('i8x16.swizzle', [b, index]);
     dst.write(s.shuffle(fromA, fromB, lanes(8, [0, 3])));
   }),
@@ -117,6 +126,7 @@ insn('SHUFPD', {
   body: sse((s, dst, src, immediate) => {
     const b = readAligned(s, src);
     const a = dst.read(), i = immediate!.read();
+    if (i.known !== undefined) return dst.write(s.shuffle(a, b, lanes(8, [Number(i.known & 1n), 2 + Number((i.known >> 1n) & 1n)])));
     const half = (v: Val, bit: number): Val => s.select(s.bit(i, bit), s.simd('i64x2.extract_lane', [v], 1), s.simd('i64x2.extract_lane', [v], 0));
     dst.write(s.simd('i64x2.replace_lane', [s.simd('i64x2.splat', [half(a, 0)]), half(b, 1)], 1));
   }),
@@ -159,6 +169,11 @@ const IOTA = bytesPattern(8, (i) => i);
 const shiftBytes = (direction: 'add' | 'sub'): Body =>
   sse((s, dst, immediate) => {
     const i = s.zext(immediate.read(), 32);
+    if (i.known !== undefined) {
+      const n = Math.min(Number(i.known), 16) * (direction === 'add' ? 1 : -1);
+      // Lanes 16 to 31 are those of a vector of zeros.
+      return dst.write(s.shuffle(dst.read(), s.c(128, 0), Array.from({ length: 16 }, (_, at) => (at + n < 0 || at + n > 15 ? 16 : at + n))));
+    }
     const n = s.select(s.ltU(s.c(32, 16), i), s.c(32, 16), i);
     dst.write(s.simd('i8x16.swizzle', [dst.read(), s.simd(`i8x16.${direction}`, [s.c(128, IOTA), s.simd('i8x16.splat', [n])])]));
   });
@@ -169,12 +184,15 @@ insn('PSRLDQ', { forms: allForms(M.Psrldq), body: shiftBytes('add') });
 
 /** The 16-bit lane `index` of a vector. */
 function extractWord(s: Builder, v: Val, index: Val): Val {
+  if (index.known !== undefined) return s.simd('i16x8.extract_lane_u', [v], Number(index.known));
   const first = s.shl(index, 1);
   const at = s.or(first, s.shl(s.add(first, s.c(32, 1)), 8));
   return s.simd('i16x8.extract_lane_u', [s.simd('i8x16.swizzle', [v, s.simd('i32x4.splat', [at])])], 0);
 }
 const replaceWord = (s: Builder, v: Val, index: Val, word: Val): Val =>
-  s.simd('v128.bitselect', [s.simd('i16x8.splat', [word]), v, s.simd('i16x8.eq', [s.simd('i16x8.splat', [index]), s.c(128, bytesPattern(16, (i) => i))])]);
+  index.known !== undefined
+    ? s.simd('i16x8.replace_lane', [v, word], Number(index.known))
+    : s.simd('v128.bitselect', [s.simd('i16x8.splat', [word]), v, s.simd('i16x8.eq', [s.simd('i16x8.splat', [index]), s.c(128, bytesPattern(16, (i) => i))])]);
 const lane = (s: Builder, immediate: Operand, mask: number): Val => s.and(s.zext(immediate.read(), 32), s.c(32, mask));
 const word = (s: Builder, src: Operand): Val => s.zext(src.isMemory ? src.readAt(0, 16) : s.trunc(src.read(), 16), 32);
 
