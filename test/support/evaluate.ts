@@ -106,6 +106,7 @@ export class Evaluator {
     raise: (vector: number) => {
       throw new Raised(vector);
     },
+    withheldTag: () => false,
     finish: () => LEAVE,
     readSegment: (_segment: number, offset: bigint, size: number) => this.read(offset, size),
     writeSegment: (_segment: number, offset: bigint, size: number, v: bigint) => this.write(offset, size, v),
