@@ -16,9 +16,6 @@ import { CODE_PAGE_TABLE, STEP_RECORD } from './engine/code-cache.js';
 import { P, PAGE_HEADER, R, RECORD_BYTES, RF_SAME_PAGE } from './engine/record.js';
 import { LEFT_BY, MODE, S } from './state.js';
 
-/** No profile retires more instructions in a cycle. */
-const MOST_PER_CYCLE = 16;
-
 export class ExactRun extends CodeFetch {
   /** Cycles of the slice that had passed when `instructions` was brought up to date. */
   protected counted = 0;
@@ -68,7 +65,7 @@ export class ExactRun extends CodeFetch {
     if (control.bounded) {
       const total = this.total, now = this.now();
       if (control.near(total, now)) return this.single(record, arrive);
-      const spare = this.left - control.room(total, now, this.engine.timing === undefined ? 1 : MOST_PER_CYCLE);
+      const spare = this.left - control.room(total, now);
       if (spare > 0) this.withhold(spare);
     }
     const by = this.go_(record, arrive);

@@ -12,11 +12,22 @@
  * Instructions that a chain of records may retire after its budget is used up: a block ends with its page at the latest, and the
  * step before it may begin in the page before.
  */
-export const LONGEST_BLOCK = 4200;
-/** The same in cycles, by far. A block that takes longer (no known code does) makes an exact stop at a cycle late. */
-export const LONGEST_BLOCK_CYCLES = 100_000;
+const LONGEST_BLOCK = 4200;
+/** The same in cycles of cycle mode, by far: a block that takes longer makes an exact stop at a cycle late, by the rest of that block. */
+const LONGEST_BLOCK_CYCLES = 30_000;
+/** No profile retires more instructions in a cycle. */
+const MOST_PER_CYCLE = 16;
 
 export class RunControl {
+  private readonly perCycle: number;
+  private readonly blockCycles: number;
+
+  /** @param timed cycle mode: an instruction is not a cycle */
+  constructor(timed: boolean) {
+    this.perCycle = timed ? MOST_PER_CYCLE : 1;
+    this.blockCycles = timed ? LONGEST_BLOCK_CYCLES : LONGEST_BLOCK;
+  }
+
   /** Instructions retired by all vCPUs, up to the last return of `Vcpu.go`. */
   retired = 0;
   /** Events that have been counted since `eventsSince` instructions had retired. */
@@ -75,11 +86,11 @@ export class RunControl {
   }
   /** Is an exact goal so near that a chain of records could pass it? */
   near(retired: number, now: number): boolean {
-    return this.exact && (this.instructions - retired <= LONGEST_BLOCK || this.cycle - now <= LONGEST_BLOCK_CYCLES);
+    return this.exact && (this.instructions - retired <= LONGEST_BLOCK || this.cycle - now <= this.blockCycles);
   }
-  /** Cycles that a chain may run before its block must end. @param perCycle most instructions that retire in a cycle */
-  room(retired: number, now: number, perCycle: number): number {
-    const instructions = this.instructions - retired - (this.exact ? LONGEST_BLOCK : 0), cycles = this.cycle - now - (this.exact ? LONGEST_BLOCK_CYCLES : 0);
-    return Math.max(1, Math.ceil(Math.min(instructions / perCycle, cycles)));
+  /** Cycles that a chain may run before its block must end. */
+  room(retired: number, now: number): number {
+    const instructions = this.instructions - retired - (this.exact ? LONGEST_BLOCK : 0), cycles = this.cycle - now - (this.exact ? this.blockCycles : 0);
+    return Math.max(1, Math.ceil(Math.min(instructions / this.perCycle, cycles)));
   }
 }

@@ -94,7 +94,7 @@ export interface RunLimits {
   readonly cycle?: number;
   /** Instead of `instructions`; always exact. */
   readonly position?: Position;
-  /** Stop at the very instruction, or the first that ends at or after `cycle` (unless a single block takes 100 000 cycles). */
+  /** Stop at the very instruction, or the first that ends at or after `cycle` (later only where a single block takes more than 30 000 cycles). */
   readonly exact?: boolean;
 }
 

@@ -56,7 +56,7 @@ export class Engine {
   readonly breakpoints: Breakpoints;
   readonly watchpoints: Watchpoints;
   /** Where the run is, and where it is to stop. */
-  readonly control = new RunControl();
+  readonly control: RunControl;
   readonly snapshotHooks: SnapshotHooks[] = [];
   /** How often emitted code has called helpers and slow memory accesses: a measure of what a run costs the host. */
   slowCalls = 0;
@@ -71,6 +71,7 @@ export class Engine {
     /** The processor's encodings: what it does not advertise raises #UD. Absent: all that are described. */
     encodings?: EncodingSet,
   ) {
+    this.control = new RunControl(timing !== undefined);
     this.cache = new CodeCache(m);
     this.tlb = new TlbPool(m, phys);
     this.watchpoints = new Watchpoints(this.tlb, () => this.current!.id, () => this.stopAfterInstruction());

@@ -1,0 +1,167 @@
+/** Stops change nothing: a run that is cut, stepped and watched anywhere ends in the state of the run that is not. */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { multibootImage } from '../../test/support/multiboot-image.js';
+import { PROBE } from '../cpu/ports.js';
+import { S, STATE_BYTES } from '../cpu/state.js';
+import { RAM_BASE, STATE_BASE } from '../mem/layout.js';
+import type { TimeMode } from './config.js';
+import { Machine } from './machine.js';
+import { parseProfile } from './profile.js';
+
+const profile = parseProfile(JSON.parse(readFileSync(new URL('../../profiles/barcelona-2007.json', import.meta.url), 'utf8')), 'barcelona-2007.json');
+
+const CODE = 0x10_0020, SHARED = 0x9000, BUFFER = 0x20_0000, LOOP = 0x10_0f60, MEMORY = 4 << 20;
+const le32 = (v: number): number[] => [v & 255, (v >>> 8) & 255, (v >>> 16) & 255, v >>> 24];
+const outb = (port: number, v: number): number[] => [0x66, 0xba, port & 255, port >> 8, 0xb0, v, 0xee]; // mov dx, port; mov al, v; out dx, al
+const store = (address: number, value: number): number[] => [0xc7, 0x05, ...le32(address), ...le32(value)]; // mov dword [address], value
+
+/**
+ * Timer interrupts, a second processor that counts, and a loop in which everything depends on when: it reads the timer and the
+ * other's counter, has repeated strings of more than a turn, stores into its own code, and an instruction across pages.
+ */
+function guest(): { image: Uint8Array; function: number; handler: number } {
+  const handler = 0x10_0a00, f = 0x10_0a40, pointer = 0x10_0a60;
+  const setUp = [
+    0xbf, ...le32(0x2_0100), 0xc7, 0x07, ...le32((0x10 << 16) | (handler & 0xffff)), 0xc7, 0x47, 0x04, ...le32((handler & 0xffff_0000) | 0x8e00), // gate of vector 0x20
+    0x0f, 0x01, 0x1d, ...le32(pointer), 0xbc, ...le32(0x8_0000), // lidt [pointer]; mov esp, 0x80000
+    ...store(0x8000, 0x9000_06ff), ...store(0x8004, 0xfaeb), // real mode: inc word [0x9000]; jmp $-4
+    ...store(0xfee0_0310, 1 << 24), ...store(0xfee0_0300, 0x4500), ...store(0xfee0_0300, 0x4608), // INIT, SIPI
+    ...outb(0x20, 0x11), ...outb(0x21, 0x20), ...outb(0x21, 4), ...outb(0x21, 1), ...outb(0x21, 0xfe), ...outb(0x43, 0x34), ...outb(0x40, 9), ...outb(0x40, 0),
+    0x31, 0xdb, 0xfb, // xor ebx, ebx; sti
+  ];
+  const loop = [
+    0xfc, 0xbf, ...le32(BUFFER), 0xb9, ...le32(3000), 0x89, 0xd8, 0xf3, 0xab, // cld; mov edi, BUFFER; mov ecx, 3000; mov eax, ebx; rep stosd
+    0xbe, ...le32(BUFFER), 0xbf, ...le32(BUFFER + 0x4001), 0xb9, ...le32(9001), 0xf3, 0xa4, // mov esi; mov edi; mov ecx, 9001; rep movsb
+    0xe4, 0x40, 0x0f, 0xb6, 0xc0, 0x01, 0xc3, // in al, 0x40; movzx eax, al; add ebx, eax
+    0xfa, 0x03, 0x1d, ...le32(SHARED), 0xfb, // cli; add ebx, [SHARED]; sti
+    0xb8, ...le32(f), 0xff, 0xd0, // mov eax, f; call eax
+    0xb9, ...le32(40), 0x01, 0xcb, 0x49, 0x75, 0xfb, // mov ecx, 40; again: add ebx, ecx; dec ecx; jnz again
+    0x9c, 0x9d, // pushf; popf
+  ];
+  const patched = 0x10_0ffd, filler = Array<number>(patched - LOOP - loop.length).fill(0x90);
+  const tail = [0xba, ...le32(1), 0xff, 0x05, ...le32(patched + 1), 0x01, 0xd3]; // mov edx, 1 (across pages); inc dword [its immediate]; add ebx, edx
+  const back = LOOP - (patched + tail.length + 5);
+  const code = new Array<number>(patched - CODE).fill(0x90);
+  const put = (at: number, bytes: readonly number[]): void => bytes.forEach((b, i) => (code[at - CODE + i] = b));
+  put(CODE, [...setUp, 0xe9, ...le32(LOOP - (CODE + setUp.length + 5))]);
+  put(handler, [0x50, 0xff, 0x05, ...le32(0x9100), 0xb0, 0x20, 0xe6, 0x20, 0x58, 0xcf]); // push eax; inc dword [0x9100]; mov al, 0x20; out 0x20, al; pop eax; iret
+  put(f, [0x89, 0x1d, ...le32(BUFFER + 0x1_0000), 0xc3]); // mov [BUFFER + 0x10000], ebx; ret
+  put(pointer, [0xff, 0x07, ...le32(0x2_0000)]);
+  put(LOOP, [...loop, ...filler, ...tail, 0xe9, ...le32(back)]);
+  return { image: multibootImage(code), function: f, handler };
+}
+const GUEST = guest();
+
+function boot(mode: TimeMode, cpus: number): Machine {
+  return new Machine({ memoryBytes: MEMORY, profile, mode, cpus, boot: { kind: 'image', image: { name: 'stops', bytes: GUEST.image } } });
+}
+
+/** All that a run leaves: memory, registers and run loop of each vCPU, time, and in cycle mode what happened in the modelled caches. */
+function stateOf(m: Machine): unknown {
+  const h = createHash('sha256').update(m.memory.u8.subarray(RAM_BASE, RAM_BASE + MEMORY));
+  for (const { vcpu } of m.processors) {
+    vcpu.activate();
+    const window = m.memory.u8.slice(STATE_BASE, STATE_BASE + STATE_BYTES);
+    // Left behind by helpers and slow paths, which watching adds.
+    window.fill(0, S.nextRip - STATE_BASE, S.nextRip - STATE_BASE + 8).fill(0, S.scratch - STATE_BASE, S.scratch - STATE_BASE + 128);
+    h.update(window).update(`${vcpu.instructions}`);
+  }
+  return { position: m.position, cycles: m.cycles, turn: { ...m.turn }, next: m.queue.next, timing: m.timingCounts(), hash: h.digest('hex') };
+}
+
+function randomFrom(seed: number): (below: number) => number {
+  return (below) => {
+    seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
+    return Math.floor(((seed >>> 8) / 0x100_0000) * below);
+  };
+}
+
+const END = { functional: 110_000, cycle: 80_000 };
+const kinds = (['functional', 'cycle'] as const).flatMap((mode) => [1, 2].map((cpus) => [mode, cpus] as const));
+const whole = new Map<string, unknown>();
+/** The state at the end of the run without any stop. */
+function uncut(mode: TimeMode, cpus: number): unknown {
+  const key = `${mode} ${cpus}`;
+  if (!whole.has(key)) {
+    const m = boot(mode, cpus);
+    expect(m.run({ instructions: END[mode], exact: true })).toEqual({ kind: 'limit' });
+    whole.set(key, stateOf(m));
+  }
+  return whole.get(key);
+}
+
+describe.each(kinds)('%s mode, %i processors', (mode, cpus) => {
+  const end = END[mode];
+
+  it('cut and stepped at random, the run is the same', () => {
+    const random = randomFrom(cpus), m = boot(mode, cpus);
+    for (let at = 0; at < end; at = m.position.instructions) {
+      const way = random(5);
+      if (way === 0) for (let i = random(800); i > 0 && m.position.instructions < end; i--) m.stepOne();
+      else if (way === 1) m.run({ instructions: Math.min(end, at + 1 + random(end / 15)), exact: true });
+      else if (way === 2) m.run({ position: { instructions: Math.min(end, at + 1 + random(end / 30)), events: random(3) } });
+      else if (way === 3) m.run({ cycle: m.cycles + random(40_000), instructions: end, exact: true });
+      else if (at < end - 15_000) m.run({ cycle: m.cycles + random(5000) });
+    }
+    expect(stateOf(m)).toEqual(uncut(mode, cpus));
+  });
+
+  it('breakpoints stop before their instruction, each time, and watchpoints behind the access', () => {
+    const m = boot(mode, cpus), rip = (): number => (m.processors[0].vcpu.activate(), Number(m.processors[0].vcpu.s.rip));
+    m.breakpoints.set(BigInt(GUEST.function));
+    const stored = m.watchpoints.set({ linear: BigInt(BUFFER + 0x1_0000), bytes: 4, read: false, write: true });
+    const bulk = m.watchpoints.set({ linear: BigInt(BUFFER + 0x4ff0), bytes: 2, read: false, write: true });
+    const stops: string[] = [];
+    for (let n = 0; n < 12; n++) {
+      const stop = m.run({ instructions: end, exact: true });
+      if (stop.kind === 'breakpoint') expect([stop.vcpu, stop.linear, rip()]).toEqual([0, BigInt(GUEST.function), GUEST.function]);
+      if (stop.kind === 'watchpoint' && stop.id === stored) expect([stop.linear, stop.bytes, stop.write, rip()]).toEqual([BigInt(BUFFER + 0x1_0000), 4, true, GUEST.function + 6]);
+      stops.push(stop.kind === 'watchpoint' ? `watch ${stop.id === stored ? 'stored' : stop.id === bulk ? 'bulk' : '?'}` : stop.kind);
+    }
+    // REP MOVSB gives up its turn after 4096 elements: the watched bytes lie in its first turn.
+    expect(stops).toEqual([...Array(4)].flatMap(() => ['watch bulk', 'breakpoint', 'watch stored']));
+    m.breakpoints.clear(BigInt(GUEST.function));
+    m.watchpoints.clear(stored);
+    m.watchpoints.clear(bulk);
+    expect(m.run({ instructions: end, exact: true })).toEqual({ kind: 'limit' });
+    expect(stateOf(m)).toEqual(uncut(mode, cpus));
+  });
+});
+
+describe('a stop that a listener asks for', () => {
+  it('comes behind the very instruction, or the very event, and changes nothing', () => {
+    const m = boot('cycle', 1), stops: unknown[] = [];
+    m.probe.subscribe((kind, _cycle, _vcpu, a) => {
+      if (kind === PROBE.interrupt || (kind === PROBE.ioRead && a === 0x40)) m.requestStop();
+    });
+    for (;;) {
+      const before = m.position;
+      if (m.run({ instructions: END.cycle, exact: true }).kind === 'limit') break;
+      const { vcpu } = m.processors[0], rip = Number(vcpu.s.rip), { events } = m.position;
+      expect(m.position).not.toEqual(before);
+      expect([rip === GUEST.handler, events]).toEqual(events === 0 ? [false, 0] : [true, 1]);
+      if (events === 0) expect(m.memory.u8.subarray(RAM_BASE + rip - 2, RAM_BASE + rip)).toEqual(Uint8Array.of(0xe4, 0x40));
+      stops.push(m.position);
+    }
+    expect(stops.length).toBeGreaterThan(20);
+    expect(stateOf(m)).toEqual(uncut('cycle', 1));
+  });
+});
+
+it('a breakpoint is met in code that is decoded later, and at the start of a run it is passed', () => {
+  const m = boot('functional', 1);
+  m.breakpoints.set(BigInt(LOOP));
+  expect(m.run({ instructions: 1000 })).toEqual({ kind: 'breakpoint', vcpu: 0, linear: BigInt(LOOP) });
+  const first = m.position.instructions;
+  expect(m.run()).toEqual({ kind: 'breakpoint', vcpu: 0, linear: BigInt(LOOP) });
+  expect(m.position.instructions).toBeGreaterThan(first + 50);
+  expect(m.breakpoints.all()).toEqual([BigInt(LOOP)]);
+});
+
+it('a watchpoint of nothing is refused', () => {
+  const m = boot('functional', 1);
+  expect(() => m.watchpoints.set({ linear: 0n, bytes: 0, read: true, write: true })).toThrow('a watchpoint of 0 bytes');
+  expect(() => m.watchpoints.set({ linear: 0n, bytes: 4, read: false, write: false })).toThrow('watches reads, writes or both');
+});
