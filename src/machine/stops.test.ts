@@ -150,6 +150,30 @@ describe('a stop that a listener asks for', () => {
   });
 });
 
+it('breakpoints and watchpoints stay out of snapshots, and hold in a restored machine', () => {
+  const m = boot('cycle', 1);
+  m.run({ instructions: 30_000, exact: true });
+  m.breakpoints.set(BigInt(GUEST.function));
+  m.watchpoints.set({ linear: BigInt(BUFFER + 0x1_0000), bytes: 4, read: false, write: true });
+  const to = (): string[] => {
+    for (const stops: string[] = []; ; ) {
+      const stop = m.run({ instructions: END.cycle, exact: true });
+      if (stop.kind === 'limit') return stops;
+      stops.push(`${stop.kind} ${m.position.instructions}`);
+    }
+  };
+  const before = m.snapshot(), first = to();
+  expect(first.length).toBeGreaterThan(4);
+  expect(stateOf(m)).toEqual(uncut('cycle', 1));
+  m.restore(before);
+  expect(to()).toEqual(first);
+  for (const b of m.breakpoints.all()) m.breakpoints.clear(b);
+  for (const [id] of m.watchpoints.all()) m.watchpoints.clear(id);
+  m.restore(before);
+  expect(to()).toEqual([]);
+  expect(stateOf(m)).toEqual(uncut('cycle', 1));
+});
+
 it('a breakpoint is met in code that is decoded later, and at the start of a run it is passed', () => {
   const m = boot('functional', 1);
   m.breakpoints.set(BigInt(LOOP));

@@ -70,11 +70,10 @@ export class Breakpoints {
   }
   /** Takes the patches out of the records until `lay`, for somebody who copies them. */
   lift(): void {
-    if (this.lifted) return;
     for (const record of this.own.keys()) this.restore(record);
     this.lifted = true;
   }
-  /** Puts the patches back, in all records that there are now. */
+  /** Puts the patches back, in all records that there are now: they may be others than before. */
   lay(): void {
     this.lifted = false;
     this.own.clear();

@@ -85,16 +85,18 @@ export class Watchpoints {
         this.pages.set(key, (this.pages.get(key) ?? 0) | (read ? READ : 0) | (write ? WRITE : 0));
       }
     }
-    if (!this.lifted) this.lay();
+    if (this.lifted) return;
+    this.tlb.releaseAll(WITHHELD.watched);
+    this.lay();
   }
   /** Takes everything out of the software TLBs until `lay`, for somebody who copies them. */
   lift(): void {
-    this.tlb.releaseAll(WITHHELD.watched);
+    if (this.any) this.tlb.releaseAll(WITHHELD.watched);
     this.lifted = true;
   }
+  /** Puts it back, in all entries that there are now: they may be others than before. */
   lay(): void {
     this.lifted = false;
-    this.tlb.releaseAll(WITHHELD.watched);
     this.tlb.onFill = this.any ? this.filled : undefined;
     for (const [key, access] of this.pages) {
       const lo = (key % 0x10_0000) * 4096, hi = Math.floor(key / 0x10_0000);
