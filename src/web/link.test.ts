@@ -15,6 +15,9 @@ describe('a link', () => {
   it.each([['an experiment', { version: 'v', spec: DEFAULT_SPEC, position: { instructions: 0, events: 0 } }], ['an image', image]])('holds %s', (_what, state) => {
     expect(decodeLink(encodeLink(state))).toEqual(state);
   });
+  it('that is damaged says where', () => {
+    expect(() => decodeLink(encodeLink(image).replace('m%252C1', '%25E0'))).toThrow(/damaged at "%E0"/);
+  });
   it('without a state is none', () => {
     expect(decodeLink('')).toBeUndefined();
     expect(decodeLink('#help')).toBeUndefined();

@@ -62,9 +62,17 @@ function hashIn(text: string | null): string {
   return text;
 }
 
+function unescape(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new LinkError(`the link is damaged at "${text}"`);
+  }
+}
+
 function imageSpec(q: URLSearchParams, common: Pick<ImageSpec, 'mode' | 'seed'>): ImageSpec {
   const modules = q.getAll('module').map((text) => {
-    const [name = '', sha256 = '', commandLine = ''] = text.split(',').map(decodeURIComponent);
+    const [name = '', sha256 = '', commandLine = ''] = text.split(',').map(unescape);
     return { name, sha256: hashIn(sha256), commandLine };
   });
   return { kind: 'image', name: q.get('image')!, sha256: hashIn(q.get('sha256')), commandLine: q.get('append') ?? '', modules, profile: q.get('profile') ?? 'nehalem-2008', ...common };

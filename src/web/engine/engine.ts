@@ -6,7 +6,6 @@
 
 import type { Position, StateView } from '../../debug/api.js';
 import { Session, SessionError } from '../../debug/session.js';
-import { PROBE_NAMES } from '../../machine/probe.js';
 import type { FromWorker, RequestName, Requests, Statistics } from '../protocol.js';
 import { TimelineRecorder } from '../timeline/recorder.js';
 import { accountName, assemble } from './assemble.js';
@@ -88,8 +87,7 @@ export class Engine {
   private async start({ spec, assets, files, position }: Requests['start']['args']): Promise<StateView> {
     const log = new ConsoleLog(), source = assemble(spec, assets, files);
     const session: Session = new Session({ ...source, config: { ...source.config, serial: (byte) => log.add(byte, session.cycle) }, pause: () => this.pause() });
-    const { machine } = session;
-    this.current = { session, log, recorder: new TimelineRecorder(machine, (kind, a, b, c) => `${PROBE_NAMES[kind]} 0x${a.toString(16)} 0x${b.toString(16)} 0x${c.toString(16)}`) };
+    this.current = { session, log, recorder: new TimelineRecorder(session.machine) };
     this.showConsole();
     return position === undefined || atBeginning(position) ? this.state() : this.move((s) => s.goTo(position));
   }

@@ -16,7 +16,7 @@ export function openBars(canvas: HTMLCanvasElement, unit: string): Bars {
   const colours = { fill: '#888888' };
   const chart = new Chart<'bar', number[], string>(canvas, {
     type: 'bar',
-    data: { labels: [] as string[], datasets: [{ label: unit, data: [] as number[], backgroundColor: () => colours.fill }] },
+    data: { labels: [] as string[], datasets: [{ label: unit, data: [] as number[], backgroundColor: () => colours.fill, maxBarThickness: 18 }] },
     options: { indexAxis: 'y', animation: false, responsive: true, maintainAspectRatio: false, plugins: { legend: { display: false } } },
   });
   return {

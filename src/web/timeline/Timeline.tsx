@@ -4,7 +4,7 @@ import { signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { count, short } from '../format.js';
 import { Pane } from '../Pane.js';
-import { busy, goTo, showTimeline, timeline, view } from '../store.js';
+import { busy, goTo, showTimeline, spec, timeline, view } from '../store.js';
 import { dark } from '../theme.js';
 import { draw, HEIGHT, LABELS } from './draw.js';
 import { pan, type Range, reveal, SMALLEST, toCycle, within, zoom } from './layout.js';
@@ -95,7 +95,7 @@ export function Timeline() {
   const near = timeline.value?.moments.filter((m) => mark.value !== undefined && Math.abs(m.cycle - mark.value) < (range.value.to - range.value.from) / 150).at(-1);
   const note = mark.value === undefined ? `${short(range.value.from)} to ${short(range.value.to)} cycles` : `cycle ${count(mark.value)}${near === undefined ? '' : `: ${near.text}`}`;
   return (
-    <Pane id="timeline" title="Timeline" note={<span class="mono">{note}</span>}>
+    <Pane id="timeline" title="Timeline" note={<><span class="mono">{note}</span>{spec.value.mode === 'functional' ? ' · who ran is recorded in cycle mode only' : ''}</>}>
       <canvas
         ref={canvas} style={{ height: `${HEIGHT}px` }} tabIndex={0} data-focus="" role="slider" aria-label={`Timeline in cycles, lanes ${LANES.join(', ')}; Enter goes to the mark`}
         aria-valuemin={0} aria-valuemax={Math.round(end())} aria-valuenow={Math.round(mark.value ?? view.value?.cycle ?? 0)} aria-valuetext={note}

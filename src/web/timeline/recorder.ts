@@ -8,6 +8,7 @@ import { DOM0, GUEST, HYPERVISOR } from '../../experiments/code-owners.js';
 import { ownerOf } from '../../machine/attribution.js';
 import type { Machine } from '../../machine/machine.js';
 import { PROBE } from '../../machine/probe.js';
+import { momentText } from './moment-text.js';
 import { type Lane, LANES, type Moment, type MomentKind, type TimelineWindow } from './window.js';
 
 /** Moments that a window sends one by one. */
@@ -64,7 +65,7 @@ export class TimelineRecorder {
   /** Everything up to here is known. */
   private known = -1;
 
-  constructor(private readonly machine: Machine, private readonly textOf: (kind: number, a: number, b: number, c: number) => string) {
+  constructor(private readonly machine: Machine) {
     machine.probe.subscribe((kind, cycle, _vcpu, a, b, c) => {
       if (KIND_OF[kind] !== undefined && cycle > this.known && cycle >= this.moments.last) this.moments.add(cycle, kind, a, b, c);
     });
@@ -112,7 +113,7 @@ export class TimelineRecorder {
 
   private moment(at: number): Moment {
     const w = this.moments.words, kind = w[at + 1]!;
-    return { cycle: w[at]!, kind: KIND_OF[kind]!, text: this.textOf(kind, w[at + 2]!, w[at + 3]!, w[at + 4]!) };
+    return { cycle: w[at]!, kind: KIND_OF[kind]!, text: momentText(this.machine.extension, kind, w[at + 2]!, w[at + 3]!, w[at + 4]!) ?? '' };
   }
 
   private fillSpans(from: number, to: number, width: number, shares: Record<Lane, Float32Array>): void {
