@@ -1,7 +1,7 @@
 /** The VMCS or VMCB, grouped as the manual groups it. The field under the pointer or the focus is explained below the list. */
 
 import { signal } from '@preact/signals';
-import { useRef } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import type { ControlBlockView, FieldView } from '../../debug/api.js';
 import { Nothing, Pane } from '../Pane.js';
 import { roving } from '../roving.js';
@@ -11,18 +11,22 @@ const chosen = signal<string | undefined>(undefined);
 const filter = signal('');
 const changedOnly = signal(false);
 
+/** Who changed a field, as a mark and in words. */
+const CHANGERS = { transition: ['●', 'by the processor in the last transition'], hypervisor: ['◆', 'by the hypervisor since the last transition'] } as const;
+const changer = (f: FieldView): readonly [mark: string, words: string] => CHANGERS[f.changedBy ?? 'transition'];
+const beforeText = (f: FieldView): string => (f.changed && f.before !== undefined ? `was ${f.before}` : '');
+
 function Row({ f, first }: { f: FieldView; first: boolean }) {
   const choose = (): void => void (chosen.value = f.name);
-  const before = f.changed && f.before !== undefined ? `, was ${f.before}` : '';
   return (
     <div
-      class={`field ${f.changed ? 'changed' : ''}`} role="option" aria-selected={chosen.value === f.name} tabIndex={first ? 0 : -1} data-field={f.name} data-changed={f.changed}
-      aria-label={`${f.name} ${f.value}${f.changed ? `, changed${before}` : ''}. ${f.meaning}`} onMouseEnter={choose} onFocus={choose}
+      class={`field ${f.changed ? 'changed' : ''}`} role="option" aria-selected={chosen.value === f.name} tabIndex={first ? 0 : -1} data-focus={first ? '' : undefined} data-field={f.name} data-changed={f.changed}
+      aria-label={`${f.name} ${f.value}${f.changed ? `, changed ${changer(f)[1]}, ${beforeText(f)}` : ''}. ${f.meaning}`} onMouseEnter={choose} onFocus={choose}
     >
-      <span class="mark" aria-hidden="true">{f.changed ? '●' : ''}</span>
+      <span class="mark" aria-hidden="true">{f.changed ? changer(f)[0] : ''}</span>
       <span class="name">{f.name}</span>
+      <span class="before">{beforeText(f)}</span>
       <span class="value">{f.value}</span>
-      <span class="before">{f.changed && f.before !== undefined ? `was ${f.before}` : ''}</span>
     </div>
   );
 }
@@ -33,7 +37,7 @@ function Explanation({ block }: { block: ControlBlockView }) {
   const set = field.bits?.filter((b) => b.set) ?? [];
   return (
     <div class="explanation">
-      <p><strong class="mono">{field.name}</strong> {field.meaning} <cite>{field.section}</cite></p>
+      <p><strong class="mono">{field.name}</strong>: {field.meaning}. <cite>{field.section}.</cite>{field.changed ? ` Changed ${changer(field)[1]}.` : ''}</p>
       {set.length === 0 ? null : <ul>{set.map((b) => <li key={b.bit}><span class="mono">bit {b.bit} {b.name}</span>: {b.meaning}</li>)}</ul>}
     </div>
   );
@@ -41,6 +45,12 @@ function Explanation({ block }: { block: ControlBlockView }) {
 
 function Block({ block }: { block: ControlBlockView }) {
   const list = useRef<HTMLDivElement>(null);
+  // What has changed is shown: when none of it is in sight, the list moves to the first of it.
+  useEffect(() => {
+    const box = list.current!, marked = [...box.querySelectorAll<HTMLElement>('.changed')];
+    const inSight = (e: HTMLElement): boolean => e.offsetTop >= box.scrollTop && e.offsetTop + e.offsetHeight <= box.scrollTop + box.clientHeight;
+    if (marked.length > 0 && !box.contains(document.activeElement) && !marked.some(inSight)) box.scrollTop = marked[0]!.offsetTop - 40;
+  }, [block]);
   const wanted = filter.value.trim().toLowerCase();
   const groups = block.groups
     .map((g) => ({ ...g, fields: g.fields.filter((f) => (!changedOnly.value || f.changed) && (wanted === '' || `${f.name} ${f.meaning}`.toLowerCase().includes(wanted))) }))
@@ -75,7 +85,7 @@ export function ControlBlock() {
   const block = view.value?.control;
   const changed = block?.groups.reduce((n, g) => n + g.fields.filter((f) => f.changed).length, 0) ?? 0;
   return (
-    <Pane id="control" title={block?.kind ?? 'VMCS / VMCB'} note={block === undefined ? '' : <><span class="mono">{block.address}</span> · {changed} changed</>}>
+    <Pane id="control" title={block?.kind ?? 'VMCS / VMCB'} note={block === undefined ? '' : <><span class="mono">{block.address}</span> · {changed} {changed === 1 ? 'field' : 'fields'} changed</>}>
       {block === undefined ? <Nothing>No VMCS or VMCB is in use yet. Step to a VM entry to see one.</Nothing> : <Block block={block} />}
     </Pane>
   );

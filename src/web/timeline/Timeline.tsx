@@ -36,6 +36,23 @@ async function refresh(columns: number): Promise<void> {
   asking = false;
 }
 
+/** Cycles that `The last exit` shows before it. */
+const BEFORE_EXIT = 2000;
+
+/** What the keys do, for the mouse. */
+function Tools() {
+  const most = end() * 1.02, now = view.value?.cycle ?? 0, exit = view.value?.lastExit?.cycle;
+  const toExit = (): void => void (exit !== undefined && look(within({ from: exit - BEFORE_EXIT, to: Math.max(now, exit) + BEFORE_EXIT }, most)));
+  return (
+    <>
+      <button type="button" onClick={() => look({ from: 0, to: most })}>All</button>
+      <button type="button" aria-disabled={exit === undefined} onClick={toExit}>The last exit</button>
+      <button type="button" aria-label="Farther" onClick={() => look(zoom(range.value, 2, now, most))}>−</button>
+      <button type="button" aria-label="Nearer" onClick={() => look(zoom(range.value, 0.5, now, most))}>+</button>
+    </>
+  );
+}
+
 export function Timeline() {
   const canvas = useRef<HTMLCanvasElement>(null), drag = useRef<{ x: number; from: Range; moved: boolean } | undefined>(undefined);
   const plot = (): number => Math.max(1, Math.floor(canvas.current!.clientWidth - LABELS));
@@ -95,7 +112,7 @@ export function Timeline() {
   const near = timeline.value?.moments.filter((m) => mark.value !== undefined && Math.abs(m.cycle - mark.value) < (range.value.to - range.value.from) / 150).at(-1);
   const note = mark.value === undefined ? `${short(range.value.from)} to ${short(range.value.to)} cycles` : `cycle ${count(mark.value)}${near === undefined ? '' : `: ${near.text}`}`;
   return (
-    <Pane id="timeline" title="Timeline" note={<><span class="mono">{note}</span>{spec.value.mode === 'functional' ? ' · who ran is recorded in cycle mode only' : ''}</>}>
+    <Pane id="timeline" title="Timeline" tools={<Tools />} note={<><span class="mono">{note}</span>{spec.value.mode === 'functional' ? ' · who ran is recorded in cycle mode only' : ''}</>}>
       <canvas
         ref={canvas} style={{ height: `${HEIGHT}px` }} tabIndex={0} data-focus="" role="slider" aria-label={`Timeline in cycles, lanes ${LANES.join(', ')}; Enter goes to the mark`}
         aria-valuemin={0} aria-valuemax={Math.round(end())} aria-valuenow={Math.round(mark.value ?? view.value?.cycle ?? 0)} aria-valuetext={note}
