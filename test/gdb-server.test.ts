@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { GdbServer } from '../src/cli/gdb-server.js';
-import { ForwardHistory } from '../src/debug/forward-history.js';
+import { Timeline } from '../src/debug/timeline.js';
 import { frame } from '../src/debug/gdb/packets.js';
 import { Target } from '../src/debug/gdb/target.js';
 import { Machine } from '../src/machine/machine.js';
@@ -46,7 +46,7 @@ afterEach(() => running?.end(0));
 async function server(code: readonly number[] = LOOP) {
   const machine = new Machine({ memoryBytes: 16 << 20, profile, boot: { kind: 'image', image: { name: 'test', bytes: multibootImage(code) } } });
   const notes: string[] = [];
-  const s = (running = new GdbServer(new Target({ machine, newHistory: () => new ForwardHistory(machine) }), { note: (t) => void notes.push(t), between: () => undefined }));
+  const s = (running = new GdbServer(new Target({ machine, history: new Timeline(machine) }), { note: (t) => void notes.push(t), between: () => undefined }));
   const port = await s.listen(0);
   /** Waits for a note. */
   const noted = async (pattern: RegExp): Promise<void> => {

@@ -5,8 +5,8 @@ import { GdbServer } from './gdb-server.js';
 import { gdbCommands } from './gdb-commands.js';
 import { type DebugMachine, debugMachine, type DebugMachineOptions, debugMachineOptions } from './debug-machine.js';
 import { EXIT_INTERRUPTED, refuseRepeated, UserError, wholeNumber } from './errors.js';
-import { openOutput } from './files.js';
-import { ForwardHistory } from '../debug/forward-history.js';
+import { openOutput, parseSize } from './files.js';
+import { Timeline } from '../debug/timeline.js';
 import { ExitExplainer } from '../debug/exits/explainer.js';
 import { Target } from '../debug/gdb/target.js';
 import { Programs } from '../debug/programs.js';
@@ -17,6 +17,7 @@ import { SerialOutput } from './serial-output.js';
 export interface GdbOptions extends DebugMachineOptions {
   readonly port: number;
   readonly serial: string;
+  readonly history: string;
   readonly printGdbCommands: boolean;
 }
 
@@ -38,15 +39,16 @@ export async function gdb(o: GdbOptions): Promise<number> {
 }
 
 async function serve({ config, programs }: DebugMachine, o: GdbOptions): Promise<number> {
+  const historyBytes = parseSize(o.history, '--history');
   const serial = new SerialOutput(o.serial === 'stdio' ? 1 : o.serial === 'null' ? undefined : openOutput(o.serial));
-  const once = new OnceOnly(() => machine.cycles, serial.sink);
+  const once = new OnceOnly(() => machine, serial.sink);
   const machine: Machine = new Machine({ ...config, serial: once.sink });
   const known = new Programs(programs.map((p) => ({ name: p.name, image: { name: p.name, bytes: p.bytes } })));
   const explainer = new ExitExplainer({ place: (linear) => known.named('hypervisor')?.symbols.line(linear) });
   explainer.attach(machine);
   const target: Target = new Target({
     machine,
-    newHistory: () => once.around(new ForwardHistory(machine)),
+    history: new Timeline(machine, { memoryLimit: historyBytes }),
     explain: () => explainer.last()?.sentence,
     place(vcpu) {
       const c = target.context(vcpu);
@@ -74,6 +76,7 @@ function options(y: Argv): Argv<GdbOptions> {
     .options({
       port: { type: 'number', default: 1234, describe: 'TCP port on 127.0.0.1; 0: any that is free' },
       serial: { type: 'string', default: 'stdio', describe: 'where COM1 goes: stdio, null, or a file' },
+      history: { type: 'string', default: '1G', describe: 'memory that snapshots may take, for going back' },
       'print-gdb-commands': { type: 'boolean', default: false, describe: 'print what to type into gdb (symbols, connection) and exit' },
     })
     .check((args) => refuseRepeated(args, ['disk']))

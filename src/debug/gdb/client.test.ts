@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Machine } from '../../machine/machine.js';
 import { parseProfile } from '../../machine/profile.js';
 import { multibootImage } from '../../../test/support/multiboot-image.js';
-import { ForwardHistory } from '../forward-history.js';
+import { Timeline } from '../timeline.js';
 import { Client } from './client.js';
 import { hexToBytes } from './hex.js';
 import { frame } from './packets.js';
@@ -16,7 +16,7 @@ const LOOP = [0xb8, 0x44, 0x33, 0x22, 0x11, 0x43, 0xeb, 0xfd];
 
 function session(code: readonly number[] = LOOP) {
   const machine = new Machine({ memoryBytes: 16 << 20, profile, boot: { kind: 'image', image: { name: 'test', bytes: multibootImage(code) } } });
-  const target = new Target({ machine, newHistory: () => new ForwardHistory(machine) });
+  const target = new Target({ machine, history: new Timeline(machine) });
   const sent: string[] = [], notes: string[] = [];
   const client = new Client(target, { send: (t) => sent.push(t), note: (t) => notes.push(t) });
   const raw = (text: string): string[] => {

@@ -15,10 +15,9 @@ import { query } from './queries.js';
 import { readAll, readOne, writeAll, writeOne } from './registers-packets.js';
 import { parseVcont, VCONT_ACTIONS } from './resume-packets.js';
 import type { Action, Halt } from './resume.js';
-import { type StopMachine, StopPoints } from './stop-points.js';
+import { StopPoints } from './stop-points.js';
 import { type ClientFeatures, endReply, endText, stopReply } from './stop-reply.js';
 import type { Target } from './target.js';
-import type { Machine } from '../../machine/machine.js';
 
 /**
  * Why a client is done. `detached`: the machine is to run on without it. `killed`, `ended`: nothing is left to do. `refused`: what it sent is not the
@@ -57,7 +56,7 @@ export class Client {
 
   constructor(readonly target: Target, private readonly port: ClientPort) {
     const { machine } = target;
-    this.points = new StopPoints(machine as Machine & StopMachine);
+    this.points = new StopPoints(machine);
     this.generalThread = this.resumeThread = machine.current;
     const { end } = target.resumer;
     this.halt = end === undefined ? { kind: 'step', vcpu: machine.current } : { kind: 'ended', vcpu: machine.current, reason: end };

@@ -1,6 +1,5 @@
 /**
- * A stopped vCPU as gdb sees it: a copy of its state, its memory, and its extension. Looking changes nothing of the machine; writing does what a
- * debugger's user asked for.
+ * A stopped vCPU as gdb sees it: a copy of its state, its memory, and its extension. Looking changes nothing of the machine.
  */
 
 import { MODE, S, CpuState } from '../../cpu/state.js';
@@ -9,6 +8,13 @@ import type { Machine } from '../../machine/machine.js';
 import { LinearReader } from '../linear-reader.js';
 
 const LOW_32 = 0xffff_ffffn, PAGE = 4096;
+
+/** Bytes `from` to `to` of something lie together from a physical address on. */
+export interface Piece {
+  readonly hpa: number;
+  readonly from: number;
+  readonly to: number;
+}
 
 export class VcpuContext {
   readonly state: CpuState;
@@ -41,20 +47,19 @@ export class VcpuContext {
     return bytes.subarray(0, readable);
   }
 
-  /** Writes all of `bytes`, or nothing and returns false: not mapped, firmware, or a device's. */
-  writeLinear(linear: bigint, bytes: Uint8Array): boolean {
+  /** Where bytes at a linear address lie; undefined when not all of them can be written: not mapped, firmware, or a device's. */
+  writablePieces(linear: bigint, length: number): Piece[] | undefined {
     const address = this.reachable(linear);
-    if (address === undefined) return false;
-    const parts: { hpa: number; from: number; to: number }[] = [];
-    for (let done = 0; done < bytes.length; ) {
+    if (address === undefined) return undefined;
+    const pieces: Piece[] = [];
+    for (let done = 0; done < length; ) {
       const at = BigInt.asUintN(64, address + BigInt(done)), hpa = this.reader.physical(at);
-      if (hpa < 0 || !this.machine.phys.writable(hpa)) return false;
-      const to = Math.min(bytes.length, done + PAGE - (Number(at & 0xfffn)));
-      parts.push({ hpa, from: done, to });
+      if (hpa < 0 || !this.machine.phys.writable(hpa)) return undefined;
+      const to = Math.min(length, done + PAGE - Number(at & 0xfffn));
+      pieces.push({ hpa, from: done, to });
       done = to;
     }
-    for (const { hpa, from, to } of parts) this.machine.phys.write(hpa, bytes.subarray(from, to));
-    return true;
+    return pieces;
   }
 
   /** The address as the processor's mode has it; undefined for one that is not canonical. */
@@ -71,9 +76,8 @@ export function readPhysical(machine: Machine, hpa: number, length: number): Uin
   return machine.phys.read(hpa, end - hpa);
 }
 
-/** Writes all of `bytes` to RAM, or nothing and returns false. */
-export function writePhysical(machine: Machine, hpa: number, bytes: Uint8Array): boolean {
-  for (let at = hpa; at < hpa + bytes.length; at = (Math.floor(at / PAGE) + 1) * PAGE) if (!machine.phys.writable(at)) return false;
-  machine.phys.write(hpa, bytes);
-  return true;
+/** The same for a physical address. */
+export function physicalPieces(machine: Machine, hpa: number, length: number): Piece[] | undefined {
+  for (let at = hpa; at < hpa + length; at = (Math.floor(at / PAGE) + 1) * PAGE) if (!machine.phys.writable(at)) return undefined;
+  return [{ hpa, from: 0, to: length }];
 }

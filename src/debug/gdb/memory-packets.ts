@@ -1,7 +1,7 @@
 /** `m`, `M` and `X`: memory, by linear address in the running address space, or by physical address. gdb manual, E.2 "Packets". */
 
 import type { Client } from './client.js';
-import { readPhysical, writePhysical } from './context.js';
+import { physicalPieces, readPhysical } from './context.js';
 import { bytesToHex, hexToBytes, parseNumber } from './hex.js';
 import { PACKET_BYTES } from './packets.js';
 
@@ -37,8 +37,10 @@ export function writeMemory(client: Client, text: string, binary: boolean): stri
   if (bytes.length === 0) return 'OK';
   const { target, generalThread, physicalMemory } = client;
   if (physicalMemory && r.address >= PHYSICAL_LIMIT) return BAD_ADDRESS;
-  const done = physicalMemory ? writePhysical(target.machine, Number(r.address), bytes) : target.context(generalThread).writeLinear(r.address, bytes);
-  if (!done) return BAD_ADDRESS;
-  target.changed();
+  const pieces = physicalMemory ? physicalPieces(target.machine, Number(r.address), bytes.length) : target.context(generalThread).writablePieces(r.address, bytes.length);
+  if (pieces === undefined) return BAD_ADDRESS;
+  target.history.edit((machine) => {
+    for (const { hpa, from, to } of pieces) machine.phys.write(hpa, bytes.subarray(from, to));
+  });
   return 'OK';
 }

@@ -51,10 +51,11 @@ export function writeOne(client: Client, text: string): string {
 
 function write({ target, generalThread }: Client, changes: readonly (readonly [Register, bigint])[]): void {
   if (changes.length === 0) return;
-  const { machine } = target, { vcpu } = machine.processors[generalThread]!;
-  vcpu.activate();
-  for (const [r, value] of changes) r.write!(vcpu.s, value);
-  vcpu.modeChanged(); // RFLAGS.AC is part of the mode
-  machine.processors[machine.current]!.vcpu.activate();
-  target.changed();
+  target.history.edit((machine) => {
+    const { vcpu } = machine.processors[generalThread]!;
+    vcpu.activate();
+    for (const [r, value] of changes) r.write!(vcpu.s, value);
+    vcpu.modeChanged(); // RFLAGS.AC is part of the mode
+    machine.processors[machine.current]!.vcpu.activate();
+  });
 }

@@ -136,9 +136,22 @@ export class Resumer {
     history.goTo(last);
   }
 
+  /** The instruction right before now made a watched access: going back undoes it, and stands before it. */
+  private undoAccess(): Halt | undefined {
+    const { history, machine } = this;
+    if (machine.watchpoints.all().length === 0 || !history.back(1)) return undefined;
+    const halt = this.halt(history.stepOne());
+    if (halt?.kind !== 'watchpoint') return undefined;
+    history.back(1);
+    return halt;
+  }
+
   private reverse(): Halt {
     this.ended = undefined;
-    const { history, machine } = this, from = history.position;
+    const { history, machine } = this;
+    const undone = this.undoAccess();
+    if (undone !== undefined) return undone;
+    const from = history.position;
     const found = this.halt(history.reverseContinue()) ?? { kind: 'beginning', vcpu: machine.current };
     // gdb wants to stand before the access, where the old value is.
     if (found.kind === 'watchpoint') history.back(1);

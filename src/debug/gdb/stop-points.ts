@@ -5,6 +5,7 @@
  * What differs is what gdb is told.
  */
 
+import type { Machine } from '../../machine/machine.js';
 import { parseNumber } from './hex.js';
 
 export type PointKind = 'swbreak' | 'hwbreak' | 'watch' | 'rwatch' | 'awatch';
@@ -18,16 +19,10 @@ interface Point {
   readonly id: number;
 }
 
-/** A machine with breakpoints and watchpoints. */
-export interface StopMachine {
-  readonly breakpoints: { set(linear: bigint): void; clear(linear: bigint): void };
-  readonly watchpoints?: { set(w: { linear: bigint; bytes: number; read: boolean; write: boolean }): number; clear(id: number): void };
-}
-
 export class StopPoints {
   private readonly points = new Map<string, Point>();
 
-  constructor(private readonly machine: StopMachine) {}
+  constructor(private readonly machine: Machine) {}
 
   /** `Z` and `z` packets without their first letter: `type,addr,kind[;conditions]`. The reply's text. */
   change(insert: boolean, text: string): string {
@@ -49,8 +44,6 @@ export class StopPoints {
       return 'OK';
     }
     if (bytes < 1 || bytes > LONGEST_WATCH) return 'E16';
-    // An empty reply says that there are none: gdb then steps and compares.
-    if (machine.watchpoints === undefined) return '';
     const id = machine.watchpoints.set({ linear, bytes, read: kind !== 'watch', write: kind !== 'rwatch' });
     this.points.set(key, { kind, linear, id });
     return 'OK';
@@ -60,7 +53,7 @@ export class StopPoints {
     const point = this.points.get(key);
     if (point === undefined) return;
     this.points.delete(key);
-    if (point.id >= 0) this.machine.watchpoints?.clear(point.id);
+    if (point.id >= 0) this.machine.watchpoints.clear(point.id);
     else if (![...this.points.values()].some((p) => p.id < 0 && p.linear === point.linear)) this.machine.breakpoints.clear(point.linear);
   }
 

@@ -5,15 +5,14 @@ import { S } from '../../cpu/state.js';
 import { Catchpoints } from './catchpoints.js';
 import { VcpuContext } from './context.js';
 import { controlBlockFeatures } from './control-block-registers.js';
-import type { History } from '../history.js';
+import type { Timeline } from '../timeline.js';
 import { type Feature, PROCESSOR_FEATURES, type Register } from './registers.js';
 import { Resumer } from './resume.js';
 import { targetDescription } from './target-description.js';
 
 export interface TargetOptions {
   readonly machine: Machine;
-  /** Begins a history at where the machine stands. */
-  readonly newHistory: () => History;
+  readonly history: Timeline;
   /** Whose code a vCPU executes, such as `hypervisor`; default: only guest or host is told. */
   readonly place?: (vcpu: number) => string;
   /** Why the last VM exit before now happened, in a sentence; undefined: there was none. */
@@ -22,43 +21,21 @@ export interface TargetOptions {
 
 export class Target {
   readonly machine: Machine;
+  /** What the user writes to registers and memory goes through `edit`, so that replays write it, too. */
+  readonly history: Timeline;
   readonly features: readonly Feature[];
   readonly registers: readonly Register[];
   readonly description: string;
   readonly catches = new Catchpoints();
-  private current: { history: History; resumer: Resumer };
-  private stale = false;
+  readonly resumer: Resumer;
 
   constructor(private readonly options: TargetOptions) {
     this.machine = options.machine;
+    this.history = options.history;
     this.features = [...PROCESSOR_FEATURES, ...controlBlockFeatures(options.machine)];
     this.registers = this.features.flatMap((f) => f.registers);
     this.description = targetDescription(this.features);
-    this.current = this.begin();
-  }
-
-  private begin(): { history: History; resumer: Resumer } {
-    const history = this.options.newHistory();
-    return { history, resumer: new Resumer(this.machine, history, this.catches) };
-  }
-
-  get history(): History {
-    this.refresh();
-    return this.current.history;
-  }
-  get resumer(): Resumer {
-    this.refresh();
-    return this.current.resumer;
-  }
-
-  /** The user wrote a register or memory: no replay of the run does that, so history begins anew with the next thing that is asked of it. */
-  changed(): void {
-    this.stale = true;
-  }
-  private refresh(): void {
-    if (!this.stale) return;
-    this.stale = false;
-    this.current = this.begin();
+    this.resumer = new Resumer(this.machine, this.history, this.catches);
   }
 
   get vcpus(): number {
