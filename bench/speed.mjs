@@ -1,17 +1,15 @@
 // How fast the machine executes: million guest instructions per second for each part of the speed guest, in functional and in
-// cycle mode, and against other emulators that are there.
+// cycle mode, when it is warm. bench.mjs beside it compares whole runs, with other emulators too.
 //
-// Our figures: the `benchmark` package times stretches of the running guest, after a warm-up; the best sample counts, because whatever
-// else runs on the computer only makes a sample slower. Others: processor time between the guest's BEGIN and END lines, best of three.
+// The `benchmark` package times stretches of the running guest, after a warm-up; the best sample counts, because whatever else runs on
+// the computer only makes a sample slower.
 //
-//   node bench/speed.mjs [--image FILE] [--parts a,b] [--seconds N] [--no-peers] [--json FILE]
+//   node bench/speed.mjs [--image FILE] [--parts a,b] [--seconds N] [--engine auto|interpreter|compiler] [--json FILE]
 //     --image     another guest that prints the same lines (all its parts are timed from BEGIN to END, in processor time, without `benchmark`)
-//     BENCH_PEER  a further emulator: a command line with {kernel}, {append} and {serial} (a file that gets COM1), for example a
-//                 script that starts Bochs
 import Benchmark from 'benchmark';
-import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -21,10 +19,10 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const PARTS = ['sieve', 'crc', 'sort', 'float', 'chase', 'tree', 'multiply', 'strings', 'calls'];
 /** Instructions before and in a sample; an instruction of the part `strings` moves up to a megabyte. */
 const WARM_UP = { any: 30e6, strings: 8e3 }, STRETCH = { any: 4e6, strings: 1e3 };
-const PROFILE = 'nehalem-2008', PEER_RUNS = 3, PEER_SECONDS = 120;
+const PROFILE = 'nehalem-2008';
 
 const { values: options } = parseArgs({
-  options: { image: { type: 'string' }, parts: { type: 'string' }, seconds: { type: 'string', default: '2' }, 'no-peers': { type: 'boolean' }, json: { type: 'string' } },
+  options: { image: { type: 'string' }, parts: { type: 'string' }, seconds: { type: 'string', default: '2' }, engine: { type: 'string', default: 'auto' }, json: { type: 'string' } },
 });
 if (spawnSync(process.execPath, [join(root, 'scripts/ensure.mjs')], { stdio: 'inherit' }).status !== 0) process.exit(1);
 const { Machine } = await import('../dist/machine/machine.js');
@@ -45,7 +43,7 @@ function machineWith(mode, commandLine, line) {
     }
   };
   const machine = new Machine({
-    memoryBytes: 64 << 20, profile: loadProfile(PROFILE), mode, seed: 1, serial,
+    memoryBytes: 64 << 20, profile: loadProfile(PROFILE), mode, engine: options.engine, serial,
     boot: { kind: 'image', image: { name: basename(image), bytes: readFileSync(image) }, commandLine },
   });
   return machine;
@@ -73,70 +71,6 @@ function speedOf(part, mode) {
   bench.run();
   if (bench.error !== undefined) throw bench.error;
   return done / calls / Math.min(...bench.stats.sample) / 1e6;
-}
-
-/** Instructions of each part, once through; exact, because a functional cycle is an instruction. */
-function instructionsOf(parts) {
-  const counts = new Map();
-  for (const part of parts) {
-    let began = 0;
-    const machine = machineWith('functional', `part=${part}`, (line, m) => {
-      if (line.startsWith('BEGIN')) began = m.cycles;
-      if (line.startsWith('END')) counts.set(part, m.cycles - began);
-    });
-    machine.run();
-  }
-  return counts;
-}
-
-/** Seconds of processor time that a process has used, where the system says so (Linux); else the time of day. */
-function clockOf(child) {
-  try {
-    const fields = readFileSync(`/proc/${child.pid}/stat`, 'latin1').split(') ')[1].split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / 100;
-  } catch {
-    return performance.now() / 1000;
-  }
-}
-
-/** Seconds between BEGIN and END of a part elsewhere, best of some; undefined when it does not get there. */
-async function peerSeconds(command, part, rounds) {
-  let best;
-  for (let run = 0; run < PEER_RUNS; run++) {
-    const folder = mkdtempSync(join(tmpdir(), 'xenolith-bench-')), serial = join(folder, 'serial');
-    writeFileSync(serial, '');
-    const fill = { kernel: image, append: `part=${part} rounds=${rounds}`, serial }; // rounds: long enough for a clock of 10 ms
-    const [program, ...args] = command.map((word) => word.replace(/\{(kernel|append|serial)\}/g, (_, key) => fill[key]));
-    const child = spawn(program, args, { cwd: folder, stdio: 'ignore' });
-    const limit = performance.now() + PEER_SECONDS * 1000;
-    let began, ended, gone = false;
-    child.on('error', () => (gone = true));
-    child.on('exit', () => (gone = true));
-    while (ended === undefined && performance.now() < limit) {
-      const text = readFileSync(serial, 'latin1'), now = clockOf(child);
-      if (began === undefined && text.includes('BEGIN')) began = now;
-      if (text.includes('END')) ended = now;
-      if (gone && ended === undefined) break;
-      await new Promise((resolve) => setTimeout(resolve, 2));
-    }
-    child.kill('SIGKILL');
-    rmSync(folder, { recursive: true, force: true });
-    if (began === undefined || ended === undefined) return undefined;
-    best = Math.min(best ?? Infinity, ended - began);
-  }
-  return best;
-}
-
-function peers() {
-  const list = [], qemu = process.env.QEMU ?? 'qemu-system-x86_64';
-  if (options['no-peers']) return list;
-  if (spawnSync(qemu, ['--version']).status === 0)
-    list.push({
-      name: 'QEMU', rounds: 10,
-      command: [qemu, '-accel', 'tcg', '-m', '64', '-display', 'none', '-monitor', 'none', '-serial', 'file:{serial}', '-kernel', '{kernel}', '-append', '{append}', '-device', 'isa-debug-exit,iobase=0xf4,iosize=4'],
-    });
-  if (process.env.BENCH_PEER) list.push({ name: 'other', rounds: 2, command: process.env.BENCH_PEER.split(' ') });
-  return list;
 }
 
 const cell = (value, digits) => (value === undefined ? '-' : value < 0.1 ? value.toPrecision(2) : value.toFixed(digits)).padStart(11);
@@ -167,8 +101,7 @@ if (options.image !== undefined) {
   for (const part of new Set(results.flatMap((r) => [...r.found.keys()]))) console.log(part.padEnd(10) + results.map((r) => cell(r.found.get(part), 1)).join(''));
   results.forEach((r, i) => r.stop.kind === 'not-implemented' && console.log(`${modes[i]}: stopped: ${r.stop.what}`));
 } else {
-  const others = peers(), counts = others.length > 0 ? instructionsOf(wanted) : new Map();
-  console.log(`${'part'.padEnd(10)}${['functional', 'cycle', 'ratio', ...others.flatMap((p) => [p.name, `ours/${p.name}`])].map((t) => t.padStart(11)).join('')}   million instructions/s`);
+  console.log(`${'part'.padEnd(10)}${['functional', 'cycle', 'ratio'].map((t) => t.padStart(11)).join('')}   million instructions/s`);
   const rows = [];
   for (const part of wanted) {
     const row = { part };
@@ -178,14 +111,10 @@ if (options.image !== undefined) {
       } catch (e) {
         row.stopped = e.message;
       }
-    for (const p of others) {
-      const seconds = counts.has(part) ? await peerSeconds(p.command, part, p.rounds) : undefined;
-      row[p.name] = seconds === undefined ? undefined : (counts.get(part) * p.rounds) / seconds / 1e6;
-    }
     const ratio = row.functional && row.cycle ? row.cycle / row.functional : undefined;
-    console.log(part.padEnd(10) + cell(row.functional, 1) + cell(row.cycle, 1) + cell(ratio, 2) + others.map((p) => cell(row[p.name], 1) + cell(row.functional && row[p.name] ? row.functional / row[p.name] : undefined, 3)).join('') + (row.stopped ? `   (${row.stopped})` : ''));
+    console.log(part.padEnd(10) + cell(row.functional, 1) + cell(row.cycle, 1) + cell(ratio, 2) + (row.stopped ? `   (${row.stopped})` : ''));
     rows.push(row);
   }
-  console.log('strings: a repeated string instruction counts once, whatever its length; only ratios say something there.');
+  console.log('strings: a repeated string instruction counts once, whatever its length; only the ratio says something there.');
   if (options.json) writeFileSync(options.json, `${JSON.stringify(rows, null, 2)}\n`);
 }

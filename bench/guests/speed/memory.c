@@ -16,7 +16,7 @@ part_sieve(void)
       continue;
     primes++;
     uint32_t prime = 2 * i + 1;
-    for(uint64_t j = 2ul * i * (i + 1); j < HALF; j += prime)
+    for(uint64_t j = 2ull * i * (i + 1); j < HALF; j += prime)
       composite[j >> 5] |= 1u << (j & 31);
   }
   return primes;
@@ -131,6 +131,17 @@ part_tree(void)
   return depth;
 }
 
+// Fills and copies by the widest string instruction that there is.
+#ifdef __x86_64__
+typedef uint64_t word;
+#define STOS "rep stosq"
+#define MOVS "rep movsq"
+#else
+typedef uint32_t word;
+#define STOS "rep stosl"
+#define MOVS "rep movsl"
+#endif
+
 // String instructions: copies, fills, a search and a comparison.
 uint32_t
 part_strings(void)
@@ -141,12 +152,12 @@ part_strings(void)
 
   for(uint32_t round = 0; round < 64; round++){
     void *d = from, *s = from;
-    size_t n = BYTES / 8;
-    __asm__ volatile("rep stosq" : "+D"(d), "+c"(n) : "a"(round * 0x0101010101010101ul) : "memory");
+    size_t n = BYTES / sizeof(word);
+    __asm__ volatile(STOS : "+D"(d), "+c"(n) : "a"((word)(round * 0x0101010101010101ull)) : "memory");
     from[BYTES - 1 - round] = 0xff;
     d = to;
-    n = BYTES / 8;
-    __asm__ volatile("rep movsq" : "+D"(d), "+S"(s), "+c"(n) : : "memory");
+    n = BYTES / sizeof(word);
+    __asm__ volatile(MOVS : "+D"(d), "+S"(s), "+c"(n) : : "memory");
     d = to;
     n = BYTES / 16;
     __asm__ volatile("repne scasb" : "+D"(d), "+c"(n) : "a"(0xee) : "memory", "cc");

@@ -13,7 +13,7 @@ extern uint8_t arena[ARENA_BYTES];
 static inline uint32_t
 next_number(uint64_t *state)
 {
-  *state = *state * 6364136223846793005ul + 1442695040888963407ul;
+  *state = *state * 6364136223846793005ull + 1442695040888963407ull;
   return *state >> 32;
 }
 

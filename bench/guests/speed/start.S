@@ -1,6 +1,6 @@
-// Multiboot 1 entry: long mode with the first GiB mapped to itself, SSE on, then main(command line).
+// Multiboot 1 entry: SSE on, in the 64-bit build long mode with the first GiB mapped to itself, then main(command line).
 //
-// The image is linked as ELF64; the address fields of the header (bit 16) let loaders that only know ELF32 load it.
+// The 64-bit image is linked as ELF64; the address fields of the header (bit 16) let loaders that only know ELF32 load it.
 
   .section .multiboot, "a"
   .set MAGIC, 0x1badb002
@@ -20,6 +20,22 @@ start:
   jnz 1f
   mov $no_command_line, %edi
 1:
+#ifdef __i386__
+  mov %cr4, %eax
+  or $0x600, %eax              // OSFXSR, OSXMMEXCPT
+  mov %eax, %cr4
+  mov %cr0, %eax
+  and $~4, %eax                // EM
+  or $0x22, %eax               // NE, MP
+  mov %eax, %cr0
+  push %edi
+  call main
+2:
+  hlt
+  jmp 2b
+
+  .section .data
+#else
   mov %cr4, %eax
   or $0x620, %eax              // PAE, OSFXSR, OSXMMEXCPT
   mov %eax, %cr4
@@ -55,9 +71,6 @@ gdt:
 gdt_pointer:
   .word 23
   .long gdt
-no_command_line:
-  .byte 0
-
   .balign 4096
 pml4:
   .quad directory_pointers + 3
@@ -71,6 +84,10 @@ directory:
   .quad (page << 21) + 0x83    // 2 MiB, present, writable
   .set page, page + 1
   .endr
+
+#endif
+no_command_line:
+  .byte 0
 
   .section .bss
   .balign 16

@@ -1,0 +1,27 @@
+// The default comparison with each engine: how much faster one is, and whether the results are the same to the byte.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const FILES = ['results.csv', 'exits.csv'];
+
+/** Runs the comparison with `auto` and `interpreter`; prints and returns seconds, factor, and the files that differ. */
+export function comparison(root, quick) {
+  const folder = mkdtempSync(join(tmpdir(), 'xenolith-bench-')), seconds = {};
+  try {
+    for (const engine of ['auto', 'interpreter']) {
+      const began = performance.now();
+      const run = spawnSync(process.execPath, [join(root, 'bin/xenolith.js'), 'compare', '--engine', engine, '--out', join(folder, engine), ...(quick ? ['--quick'] : [])], { stdio: ['ignore', 'ignore', 'inherit'] });
+      if (run.status !== 0) throw new Error(`xenolith compare --engine ${engine} ended with status ${run.status}`);
+      seconds[engine] = (performance.now() - began) / 1000;
+    }
+    const different = FILES.filter((f) => !readFileSync(join(folder, 'auto', f)).equals(readFileSync(join(folder, 'interpreter', f))));
+    const factor = seconds.interpreter / seconds.auto;
+    console.log(`\nxenolith compare${quick ? ' --quick' : ''}: ${seconds.auto.toFixed(1)} s, with --engine interpreter ${seconds.interpreter.toFixed(1)} s: factor ${factor.toFixed(2)}; ${FILES.join(', ')}: ${different.length === 0 ? 'the same to the byte' : `${different.join(', ')} DIFFER`}`);
+    if (different.length > 0) process.exitCode = 1;
+    return { seconds, factor, different };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
