@@ -101,7 +101,7 @@ describe.each(kinds)('%s mode, %i processors', (mode, cpus) => {
       const way = random(5);
       if (way === 0) for (let i = random(800); i > 0 && m.position.instructions < end; i--) m.stepOne();
       else if (way === 1) m.run({ instructions: Math.min(end, at + 1 + random(end / 15)), exact: true });
-      else if (way === 2) m.run({ position: { instructions: Math.min(end, at + 1 + random(end / 30)), events: random(3) } });
+      else if (way === 2) m.run({ position: { instructions: Math.min(end - 1, at + 1 + random(end / 30)), events: random(3) } });
       else if (way === 3) m.run({ cycle: m.cycles + random(40_000), instructions: end, exact: true });
       else if (at < end - 15_000) m.run({ cycle: m.cycles + random(5000) });
     }
