@@ -2,6 +2,7 @@
 
 import type { ExtensionKind } from '../machine/extension.js';
 import { exitName } from '../svm/index.js';
+import { allExitCodes } from '../svm/intercepts.js';
 import { REASON_NAMES } from '../vtx/index.js';
 
 /** @param code `a` of PROBE.vmExit: exit reason or exit code */
@@ -12,3 +13,7 @@ const plain = (name: string): string => name.toLowerCase().replace(/^(vmexit|exi
 
 /** Case, spaces, hyphens and a leading VMEXIT_ do not matter. */
 export const sameReason = (wanted: string, name: string): boolean => plain(wanted) === plain(name);
+
+/** All names that exits of this extension can have. */
+export const exitReasonNames = (extension: ExtensionKind): string[] =>
+  extension === 'svm' ? allExitCodes().map(exitName) : REASON_NAMES.filter((n): n is NonNullable<typeof n> => n !== undefined);

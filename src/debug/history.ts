@@ -6,12 +6,8 @@ import type { RunLimits, StopReason } from '../machine/config.js';
 import type { Machine } from '../machine/machine.js';
 import type { Position } from './api.js';
 
-/** A stop as the run loop reports it, breakpoints among them. */
-export type Stop =
-  | StopReason
-  | { readonly kind: 'breakpoint'; readonly vcpu: number; readonly linear: bigint }
-  | { readonly kind: 'watchpoint'; readonly id: number; readonly vcpu: number; readonly linear: bigint; readonly bytes: number; readonly write: boolean }
-  | { readonly kind: 'beginning' };
+/** A stop as the run loop reports it, or the beginning of the run when going back. */
+export type Stop = StopReason | { readonly kind: 'beginning' };
 
 export interface History {
   readonly position: Position;

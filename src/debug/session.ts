@@ -11,6 +11,7 @@ import { Machine } from '../machine/machine.js';
 import type { Direction, DisassemblyLineView, ExitView, Position, RegisterGroupView, SourceView, StateView, StepKind, StopPoint, StopView, WalkView } from './api.js';
 import { Consoles, type ConsoleView } from './consoles.js';
 import { disassemble, disassembleAround, type Names } from './disassembly.js';
+import { exitReasonNames, sameReason } from './exit-names.js';
 import { breakpointAddress, resolveExpression } from './expressions.js';
 import { ExitExplainer } from './exits/explainer.js';
 import type { ReasonSummary } from './exits/log.js';
@@ -254,8 +255,16 @@ export class Session {
   get points(): readonly StopPoint[] {
     return this.pointsOf.all;
   }
+  /** @throws SessionError for an exit reason that there is not */
   addPoint(point: NewPoint): StopPoint {
+    if (point.kind === 'exit-reason' && point.reason !== undefined) this.checkReason(point.reason);
     return this.pointsOf.add(point);
+  }
+  private checkReason(wanted: string): void {
+    const names = exitReasonNames(this.machine.extension);
+    if (names.some((n) => sameReason(wanted, n))) return;
+    const like = names.filter((n) => n.toLowerCase().includes(wanted.toLowerCase().slice(0, 4))).slice(0, 8);
+    throw new SessionError(`no VM exit is called "${wanted}"${like.length === 0 ? '' : `; similar are ${like.join(', ')}`}`);
   }
   removePoint(id: number): void {
     this.pointsOf.remove(id);

@@ -9,11 +9,6 @@ import type { Machine } from '../machine/machine.js';
 import type { StopCondition, StopPoint } from './api.js';
 import { SessionError } from './history.js';
 
-/** Data watchpoints of a machine that has them. */
-interface Watching {
-  readonly watchpoints: { set(w: { linear: bigint; bytes: number; read: boolean; write: boolean }): number; clear(id: number): void };
-}
-
 interface Entry {
   readonly point: StopPoint;
   /** The machine's number of a watchpoint. */
@@ -29,12 +24,6 @@ export class StopPoints {
   private next = 1;
 
   constructor(private readonly machine: Machine) {}
-
-  private get watchpoints(): Watching['watchpoints'] {
-    const m = this.machine as Machine & Partial<Watching>;
-    if (m.watchpoints === undefined) throw new SessionError('this machine has no watchpoints');
-    return m.watchpoints;
-  }
 
   get all(): readonly StopPoint[] {
     return [...this.entries.values()].map((e) => e.point);
@@ -104,11 +93,11 @@ export class StopPoints {
   private arm(entry: Entry): void {
     const { point } = entry;
     if (point.kind === 'breakpoint') this.hold(BigInt(point.linear));
-    else if (point.kind === 'watchpoint') entry.watch = this.watchpoints.set({ linear: BigInt(point.linear), bytes: point.bytes, read: point.read, write: point.write });
+    else if (point.kind === 'watchpoint') entry.watch = this.machine.watchpoints.set({ linear: BigInt(point.linear), bytes: point.bytes, read: point.read, write: point.write });
   }
   private disarm(entry: Entry): void {
     if (entry.point.kind === 'breakpoint') this.release(BigInt(entry.point.linear));
-    else if (entry.watch !== undefined) this.watchpoints.clear(entry.watch);
+    else if (entry.watch !== undefined) this.machine.watchpoints.clear(entry.watch);
     entry.watch = undefined;
   }
 }

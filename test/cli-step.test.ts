@@ -1,0 +1,88 @@
+/** `xenolith step` as its users meet it: scripts, output of 80 columns, wrong input, statuses. */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { multibootImage } from './support/multiboot-image.js';
+
+const ROOT = join(import.meta.dirname, '..'), BIN = join(ROOT, 'bin/xenolith.js');
+let folder = '';
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'xenolith-'));
+  // mov dx, 0x3f8; mov al, 'H'; out dx, al; mov al, 5; out 0xf4, al
+  writeFileSync(join(folder, 'hi.elf'), multibootImage([0x66, 0xba, 0xf8, 0x03, 0xb0, 0x48, 0xee, 0xb0, 0x05, 0xe6, 0xf4]));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function step(args: readonly string[], input: string): Promise<{ status: number | null; stdout: string; stderr: string }> {
+  const child = spawn(process.execPath, [BIN, 'step', ...args], { cwd: folder, stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, XDG_CACHE_HOME: folder } });
+  let stdout = '', stderr = '';
+  child.stdout.on('data', (text) => (stdout += text));
+  child.stderr.on('data', (text) => (stderr += text));
+  child.stdin.end(input);
+  return new Promise((resolve) => child.on('close', (status) => resolve({ status, stdout, stderr })));
+}
+/** What follows each command of a transcript. */
+const answers = (stdout: string): string[] => stdout.split(/^\(xenolith\) .*\n/m).slice(1);
+const EXPERIMENT = ['--experiment', 'hvm', '--workload', 'cpuid-exit', '--quick', '--mode', 'functional'];
+
+describe('xenolith step', () => {
+  it('goes to the first port access of the HVM guest and says why it exited', async () => {
+    const script = join(folder, 'first-exit.xs');
+    writeFileSync(script, '# comments are left out\ncatch exit io-instruction\nc\ninfo exits last\nlist\nb hvm_io\ndelete 1\nc\nfin\nsn\nn\ninfo registers rip cr3\ninfo walk\nx/2xg $rsp\n');
+    const { status, stdout, stderr } = await step([...EXPERIMENT, '-x', script], '');
+    expect([status, stderr]).toEqual([0, '']);
+    const [, , caught, details, listed, set, , atBreakpoint, finished, entered, next, registers, walk] = answers(stdout);
+    expect(caught).toMatch(/^VM exit: IO_INSTRUCTION\.\nIO_INSTRUCTION: OUT 0x20 \(AL = 0x11\) in ring 0 exited because/);
+    expect(caught).toContain('vmx_exited at src/hypervisor/hvm/vmx_run.S:');
+    expect(details).toMatch(/ {2}port +0x20\n[^]* {2}asked for in src\/hypervisor\/hvm\/vmx_setup\.c:\d+\n/);
+    expect(listed).toMatch(/^src\/hypervisor\/hvm\/vmx_run\.S\n[^]*=> +\d+ +pushq %rdi/);
+    expect(set).toMatch(/^Breakpoint 2 at 0xffff8300/);
+    expect(atBreakpoint).toMatch(/^Breakpoint 2 at hvm_io\+\d+ \(src\/hypervisor\/hvm\/io\.c:\d+\)/);
+    expect(finished).toMatch(/^Returned from hvm_io\.\nhypervisor, ring 0: run\+\d+ at src\/hypervisor\/hvm\/vmx\.c:/);
+    expect(entered).toContain('guest (guest mode), ring 0: interrupts_init');
+    expect(next).toContain('guest (guest mode), ring 0: ');
+    expect(registers).toMatch(/^RIP 0{10}10[0-9a-f]{4}\nCR3 /);
+    expect(walk).toMatch(/EPT PML4E +\[0\][^]*=> guest-physical 0x10[0-9a-f]{4}, physical 0x/);
+    expect(stdout.split('\n').filter((l) => l.length > 80 && !l.startsWith('(xenolith)'))).toEqual([]);
+  }, 120_000);
+
+  it('runs an image of one\'s own to its end; the link of a place leads back there', async () => {
+    const { status, stdout } = await step(['hi.elf'], 'si 3\nlink\np $al\nc\nc\ncon\n');
+    const [there, link, value, end] = answers(stdout);
+    expect(status).toBe(0);
+    expect(there).toContain('instruction 3, cycle 3');
+    expect(value).toBe('0x48 (72)\n');
+    expect(end).toMatch(/^The run has ended: the software wrote 5 to the debug-exit port\.\n/);
+    expect(stdout).toContain('serial:\n  H\n');
+    const again = await step(['hi.elf', '--link', link!.trim()], 'where\n');
+    expect(again.stdout).toContain('instruction 3, cycle 3');
+    const other = await step(['hi.elf', '--memory', '64M', '--link', link!.trim()], '');
+    expect([other.status, other.stderr]).toEqual([2, expect.stringMatching(/^xenolith: the link was made with other images or options \(\w{16}; here \w{16}\)\n$/)]);
+  }, 60_000);
+
+  it.each([
+    ['frobnicate', 'standard input, line 2: "frobnicate" is not a command (help lists them)'],
+    ['b nowhere', 'standard input, line 2: no symbol "nowhere" in hi.elf'],
+    ['si many', 'standard input, line 2: "many" is not a count: a whole number from 1 on is needed'],
+    ['catch exit tea-time', 'standard input, line 2: no VM exit is called "tea-time"'],
+    ['x/4zz 0', 'standard input, line 2: x has no format or size "z": formats are x d u c s i, sizes b h w g'],
+    ['info vmcs', 'standard input, line 2: there is no VMCS or VMCB in use'],
+    ['delete 7', 'standard input, line 2: there is no breakpoint 7'],
+  ])('%s: one line, status 2', async (line, message) => {
+    const { status, stderr } = await step(['hi.elf'], `si\n${line}\nsi\n`);
+    expect([status, stderr]).toEqual([2, `xenolith: ${message}\n`]);
+  }, 30_000);
+
+  it.each([
+    [[], 'name an IMAGE, or an experiment with --experiment'],
+    [['--experiment', 'tea'], 'unknown path "tea"; there are native, hvm, pvhvm, pv'],
+    [['hi.elf', '--link', 'xenolith:9?x=1'], 'the link was made by another version: it has format 9, this version reads 1'],
+    [['hi.elf', '-x', 'missing.xs'], 'cannot read missing.xs: no such file or directory'],
+    [['hi.elf', '--symbols', 'other=hi.elf'], '--symbols: there is no image "other"; there are hi.elf'],
+  ])('%j: one line, status 2', async (args, message) => {
+    const { status, stderr } = await step(args, '');
+    expect([status, stderr]).toEqual([2, `xenolith: ${message}\n`]);
+  }, 30_000);
+});
