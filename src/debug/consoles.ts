@@ -4,9 +4,11 @@
  * The hypervisor begins its lines with `(XEN) `; dom0 prints the lines of domain N with `(dN) ` before them and its own without anything
  * (src/hypervisor/console.c, guests/dom0/console-reader.c). A machine without a hypervisor has one console.
  *
- * Bytes are kept with the cycle they were written at, so that going back takes them away again; what is written a second time is what
- * was written before, because a replay does the same.
+ * Bytes are kept with the position of the instruction that wrote them, so that going back before it takes them away again.
  */
+
+import type { Position } from './api.js';
+import { comparePositions } from './history.js';
 
 /** The text of one console so far. */
 export interface ConsoleView {
@@ -19,20 +21,20 @@ const HYPERVISOR = '(XEN) ', DOMAIN = /^\(d(\d+)\) /;
 
 export class Consoles {
   private readonly bytes: number[] = [];
-  private readonly cycles: number[] = [];
+  private readonly positions: Position[] = [];
   /** While the run is replayed for a search, what it writes is known already. */
   private replaying = false;
 
-  /** @param marked lines are marked with who wrote them @param now the cycle */
-  constructor(private readonly marked: boolean, private readonly now: () => number) {}
+  /** @param marked lines are marked with who wrote them @param now where the run is */
+  constructor(private readonly marked: boolean, private readonly now: () => Position) {}
 
   readonly sink = (byte: number): void => {
     if (this.replaying) return;
     this.bytes.push(byte);
-    this.cycles.push(this.now());
+    this.positions.push(this.now());
   };
 
-  /** Goes back (or looks for something in the past) by `action`; output of later cycles is gone afterwards. */
+  /** Goes back (or looks for something in the past) by `action`; what is written after that point is gone afterwards. */
   async during<T>(action: () => Promise<T>): Promise<T> {
     this.replaying = true;
     try {
@@ -40,8 +42,8 @@ export class Consoles {
     } finally {
       this.replaying = false;
       const now = this.now();
-      while (this.cycles.length > 0 && this.cycles[this.cycles.length - 1] >= now) {
-        this.cycles.pop();
+      while (this.positions.length > 0 && comparePositions(this.positions[this.positions.length - 1], now) >= 0) {
+        this.positions.pop();
         this.bytes.pop();
       }
     }

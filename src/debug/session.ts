@@ -86,7 +86,7 @@ export class Session {
       consoles?.sink(byte);
       config.serial?.(byte);
     } });
-    this.consolesOf = consoles = new Consoles(source.markedConsole ?? false, () => this.machine.cycles);
+    this.consolesOf = consoles = new Consoles(source.markedConsole ?? false, () => this.machine.position);
     this.history = new ForwardHistory(this.machine);
     this.programs = new Programs(source.programs);
     this.explainer = new ExitExplainer({ place: (linear) => this.hostLine(linear) });
