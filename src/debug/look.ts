@@ -58,9 +58,13 @@ export class Look {
     return (this.located = this.located === null ? this.locate(this.linear) : this.located);
   }
   private locate(linear: bigint): Located | undefined {
-    const page = linear >> 12n, known = this.pages.get(page) ?? this.programs.locate(this.reader, linear);
+    const page = linear >> 12n, known = this.pages.get(page) ?? this.programs.locate(this.reader, linear, linear === this.linear ? this.space : undefined);
     if (known !== undefined) this.pages.set(page, known);
     return known;
+  }
+  /** The address space, when one program alone has it: a guest's, or that of a domain outside ring 0. */
+  private get space(): string | undefined {
+    return this.inGuest || this.state.cpl !== 0 ? `${this.inGuest} ${this.state.get64(S.cr3)}` : undefined;
   }
   get level(): string {
     return this.program?.program.name ?? UNKNOWN;
@@ -87,9 +91,12 @@ export class Look {
     return instructionAt(this.reader, this.linear, this.bits);
   }
 
+  private programAt(linear: bigint): Located | undefined {
+    return linear === this.linear ? this.program : (this.locate(linear) ?? this.programs.owning(linear));
+  }
   /** Symbol and offset of any address, by the program whose code or data it is. */
   symbolAt(linear: bigint): { name: string; offset: number; start: bigint } | undefined {
-    const p = linear === this.linear ? this.program : (this.locate(linear) ?? this.program);
+    const p = this.programAt(linear) ?? this.program;
     if (p === undefined) return undefined;
     const link = BigInt.asUintN(64, linear - p.bias), s = p.program.symbols.at(link);
     if (s === undefined || (s.size > 0 && link >= s.address + BigInt(s.size))) return undefined;
@@ -97,7 +104,7 @@ export class Look {
     return offset > 0xf_ffffn ? undefined : { name: s.name, offset: Number(offset), start: linear - offset };
   }
   lineAt(linear: bigint): { file: string; line: number } | undefined {
-    const p = linear === this.linear ? this.program : this.locate(linear);
+    const p = this.programAt(linear);
     const l = p?.program.symbols.line(BigInt.asUintN(64, linear - p.bias));
     return l === undefined ? undefined : { file: l.file, line: l.line };
   }

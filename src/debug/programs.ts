@@ -62,22 +62,33 @@ export class Programs {
   private readonly owners = new CodeOwners();
   /** Where each was seen last: for symbols that are asked for by name. */
   private readonly bias = new Map<LoadedProgram, bigint>();
+  /** Which one was seen last in an address space. */
+  private readonly spaces = new Map<string, Located>();
 
   constructor(programs: readonly Program[]) {
     this.all = programs.map((p) => new LoadedProgram(p));
     for (const [i, p] of programs.entries()) if (isElf(p.image.bytes)) this.owners.add(i + 1, p.image);
   }
 
-  /** The program whose code is at a linear address. */
-  locate(reader: LinearReader, linear: bigint): Located | undefined {
+  /**
+   * The program whose code is at a linear address.
+   * @param space the address space, where it belongs to one program: code that is made at run time (a hypercall page) is that program's
+   */
+  locate(reader: LinearReader, linear: bigint, space?: string): Located | undefined {
     const page = linear & ~4095n, hpa = reader.physical(page);
     if (hpa < 0) return undefined;
     const { bytes, readable } = reader.read(page, PAGE);
     if (readable < PAGE) return undefined;
     const match = this.owners.match(bytes, hpa / PAGE);
     const found = match === undefined ? this.byWindow(bytes, linear) : { program: this.all[ownerOf(match.account) - 1], bias: page - match.link };
-    if (found !== undefined) this.bias.set(found.program, found.bias);
+    if (found === undefined) return this.bySpace(space, linear);
+    this.bias.set(found.program, found.bias);
+    if (space !== undefined) this.spaces.set(space, found);
     return found;
+  }
+  private bySpace(space: string | undefined, linear: bigint): Located | undefined {
+    const last = space === undefined ? undefined : this.spaces.get(space);
+    return last?.program.codeAt(BigInt.asUintN(64, linear - last.bias), 1) === undefined ? undefined : last;
   }
 
   /** The only program that has these bytes at this link address. */
@@ -96,6 +107,11 @@ export class Programs {
    */
   biasOf(program: LoadedProgram): bigint {
     return program.relocatable ? (this.bias.get(program) ?? 0n) : 0n;
+  }
+  /** The only program that has code at a link address: for addresses that are not mapped now. */
+  owning(linear: bigint): Located | undefined {
+    const all = this.all.filter((p) => p.codeAt(BigInt.asUintN(64, linear - this.biasOf(p)), 1) !== undefined);
+    return all.length === 1 ? { program: all[0], bias: this.biasOf(all[0]) } : undefined;
   }
   named(name: string): LoadedProgram | undefined {
     return this.all.find((p) => p.name === name);

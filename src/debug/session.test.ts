@@ -24,20 +24,71 @@ function sessionOf(path: string, extension: string, workloads: string[]): Sessio
   } });
 }
 
-describe('a session on an HVM guest', () => {
+describe.each(['vtx', 'svm'])('a session on an HVM guest, %s', (extension) => {
   let s: Session;
   beforeAll(() => {
-    s = sessionOf('hvm', 'vtx', ['cpuid-exit']);
+    s = sessionOf('hvm', extension, ['cpuid-exit']);
   });
+  const place = () => s.state().place;
+  const here = () => ({ hash: s.machine.hash(), position: s.position, cycle: s.cycle, consoles: s.consoles() });
+
   it('starts in the boot code, seen relocated', () => {
-    const { place } = s.state();
-    expect(place).toMatchObject({ level: 'hypervisor', symbol: 'start', file: 'src/hypervisor/boot.S' });
+    expect(place()).toMatchObject({ level: 'hypervisor', symbol: 'start', file: 'src/hypervisor/boot.S' });
+    expect(s.describe(s.resolve('hvm_io'))).toMatch(/^hvm_io \(src\/hypervisor\/hvm\/io\.c:\d+\)$/); // not mapped yet
   });
-  it('goes to the first VM exit: the host is at its handler', async () => {
+
+  it('goes to the first VM exit, back into the guest, and forth to the same state', async () => {
     await s.step('exit');
-    expect(s.state()).toMatchObject({
-      stop: { kind: 'step' }, place: { level: 'hypervisor', symbol: 'vmx_exited', offset: 0, file: 'src/hypervisor/hvm/vmx_run.S', inGuest: false },
-    });
-    expect(s.consoles().map((c) => c.name)).toEqual(['hypervisor', 'dom0']);
+    const exit = here(), state = s.state();
+    expect(state.place).toMatchObject({ level: 'hypervisor', file: `src/hypervisor/hvm/${extension === 'vtx' ? 'vmx' : 'svm'}_run.S`, inGuest: false });
+    expect([state.control?.kind, state.lastExit?.position.instructions]).toEqual([extension === 'vtx' ? 'VMCS' : 'VMCB', state.position.instructions - (state.lastExit!.position.instructions < state.position.instructions ? 1 : 0)]);
+    await s.step('instruction', 'back');
+    expect(place()).toMatchObject({ level: 'guest', inGuest: true });
+    expect(s.exitCount).toBe(0);
+    await s.step('instruction', 'back', 25);
+    await s.step('instruction', 'forward', 26);
+    expect(here()).toEqual(exit);
+  }, 120_000);
+
+  it('every kind of step forward, and back again, ends where it says', async () => {
+    await s.step('entry');
+    expect(place()).toMatchObject({ level: 'guest', inGuest: true });
+    const entry = here();
+    await s.step('exit');
+    await s.step('entry', 'back');
+    expect(here()).toEqual(entry);
+
+    s.breakAt('hvm_io');
+    expect((await s.continue()).kind).toBe('breakpoint');
+    expect(place()).toMatchObject({ symbol: 'hvm_io', level: 'hypervisor' });
+    const inside = here();
+    await s.step('out');
+    expect(place().file).toBe(`src/hypervisor/hvm/${extension === 'vtx' ? 'vmx' : 'svm'}.c`);
+    await s.step('entry');
+    const exits = s.exitCount;
+    await s.step('over', 'forward', 2); // the next one is an OUT: it exits, and the guest goes on
+    expect([place().level, s.exitCount]).toEqual(['guest', exits + 1]);
+    expect((await s.continue('back')).kind).toBe('breakpoint');
+    expect(here()).toEqual(inside);
+    await s.step('out', 'back');
+    expect(s.look().instruction).toMatchObject({ flow: 'call' });
+
+    await s.step('hypercall', 'back');
+    expect(s.look()).toMatchObject({ level: 'dom0' });
+    expect(s.look().instruction?.text).toBe('syscall');
+    await s.step('domain');
+    expect(place()).toMatchObject({ level: 'guest', symbol: 'image_start' });
+    expect((await s.step('exit', 'back')).kind).toBe('beginning');
+  }, 120_000);
+
+  it('looking changes nothing; a walk ends where the memory management unit does', async () => {
+    await s.goTo({ instructions: 20_900_000, events: 0 });
+    const before = here(), look = s.look();
+    s.state();
+    for (const linear of [look.linear, look.rsp, 0x1000n, 0xdead_beef_0000n]) s.walk(linear);
+    expect(here()).toEqual(before);
+    const { mmu } = s.machine.processors[0]!.vcpu, walk = s.walk(look.linear);
+    expect(mmu.translate(Number(look.linear >> 32n), Number(look.linear & 0xffff_ffffn) | 0, 1, false)).toBe(0);
+    expect(walk.hostPhysical).toBe(`0x${mmu.hpa.toString(16)}`);
   }, 120_000);
 });

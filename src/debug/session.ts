@@ -15,8 +15,7 @@ import { exitReasonNames, sameReason } from './exit-names.js';
 import { breakpointAddress, resolveExpression } from './expressions.js';
 import { ExitExplainer } from './exits/explainer.js';
 import type { ReasonSummary } from './exits/log.js';
-import { ForwardHistory } from './forward-history.js';
-import { comparePositions, type History, SessionError } from './history.js';
+import { comparePositions, SessionError } from './history.js';
 import { type Link, type Origin, writeLink } from './link.js';
 import { Look } from './look.js';
 import { type LoadedProgram, type Program, Programs } from './programs.js';
@@ -25,6 +24,7 @@ import { RunControl } from './run-control.js';
 import { type NewPoint, StopPoints } from './stop-points.js';
 import { Steps } from './steps.js';
 import { StepsBack } from './steps-back.js';
+import { Timeline } from './timeline.js';
 import { hex, walkView } from './walk.js';
 
 export { SessionError } from './history.js';
@@ -63,7 +63,7 @@ const MOST_MEMORY = 1 << 20;
 
 export class Session {
   readonly machine: Machine;
-  readonly history: History;
+  readonly history: Timeline;
   readonly programs: Programs;
   private readonly consolesOf: Consoles;
   private readonly pointsOf: StopPoints;
@@ -87,7 +87,7 @@ export class Session {
       config.serial?.(byte);
     } });
     this.consolesOf = consoles = new Consoles(source.markedConsole ?? false, () => this.machine.position);
-    this.history = new ForwardHistory(this.machine);
+    this.history = new Timeline(this.machine, source.memoryLimit === undefined ? {} : { memoryLimit: source.memoryLimit });
     this.programs = new Programs(source.programs);
     this.explainer = new ExitExplainer({ place: (linear) => this.hostLine(linear) });
     this.explainer.attach(this.machine);
