@@ -52,7 +52,7 @@ describe.each(DOCUMENTS)('%s', (file) => {
 });
 
 describe('docs/cli.md', () => {
-  it.each(['compare', 'run', 'ui'])('describes every option of %s', (command) => {
+  it.each(['compare', 'run', 'step', 'ui'])('describes every option of %s', (command) => {
     const source = read(`src/cli/${command}.ts`);
     const options = [...source.matchAll(/(?:\.option\('([\w-]+)'|^ {6}'?([a-z][\w-]*)'?: \{ )/gm)].map((m) => m[1] ?? m[2]!);
     expect(options.length).toBeGreaterThan(2);

@@ -1,5 +1,5 @@
 /**
- * What a session asks of the run's history: Timeline (timeline.ts) with snapshots, or a machine that can only go on.
+ * What a session asks of the run's history; Timeline (timeline.ts) is one, out of snapshots and replay.
  */
 
 import type { RunLimits, StopReason } from '../machine/config.js';

@@ -9,7 +9,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
-import type { ExitView, Position } from '../../debug/api.js';
+import type { Position } from '../../debug/api.js';
+import { comparePositions } from '../../debug/history.js';
 import type { Session } from '../../debug/session.js';
 import { EXIT_INTERRUPTED, UserError } from '../errors.js';
 import type { Context } from './command.js';
@@ -43,7 +44,8 @@ export class Dialogue {
   private depth = 0;
   private progressAt = 0;
   private progressShown = false;
-  private lastExitShown: ExitView | undefined;
+  private lastExit: Position | undefined;
+  private lastPosition: Position = { instructions: 0, events: 0 };
   /** Ctrl-C was pressed, and nothing has answered it yet. */
   private interrupts = 0;
   private status = 0;
@@ -84,10 +86,13 @@ export class Dialogue {
     this.clearProgress();
     process.stdout.write(lines.map((l) => `${l}\n`).join(''));
   }
+  /** With the VM exit that the move has come by, or that the host is dealing with. */
   private showStop(): void {
-    const last = this.session.exits(-1, 1)[0], isNew = last !== undefined && (this.lastExitShown?.position.instructions !== last.position.instructions || this.lastExitShown.position.events !== last.position.events);
-    this.lastExitShown = last;
-    this.print(stopText(this.session, this.paint, isNew ? last : undefined));
+    const { session } = this, last = session.exits(-1, 1)[0], now = session.position, forward = comparePositions(now, this.lastPosition) > 0;
+    const isNew = last !== undefined && (this.lastExit === undefined || comparePositions(last.position, this.lastExit) !== 0) && (forward || !session.look().inGuest);
+    this.lastExit = last?.position;
+    this.lastPosition = now;
+    this.print(stopText(session, this.paint, isNew ? last : undefined));
   }
 
   /** The whole dialogue; the value is the exit status. @throws UserError for wrong input in a script */
