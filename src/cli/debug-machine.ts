@@ -6,6 +6,7 @@
 import type { Argv } from 'yargs';
 import { experimentSession } from '../debug/experiments.js';
 import { EXTENSIONS, type ExtensionName, type Images, PATHS, type PathName } from '../experiments/paths.js';
+import { WORKLOADS } from '../experiments/workloads.js';
 import type { EngineChoice, MachineConfig, NamedBytes, NicModel, TimeMode } from '../machine/config.js';
 import { LARGEST_SEED, UserError, wholeNumber } from './errors.js';
 import { type Disk, loadProfile, openDisk, parseSize, profileNames, readNamed } from './files.js';
@@ -16,7 +17,8 @@ export interface DebugMachineOptions {
   readonly image?: string | undefined;
   readonly experiment?: PathName | undefined;
   readonly extension: ExtensionName;
-  readonly workload: string;
+  readonly workload?: string | undefined;
+  readonly quick: boolean;
   readonly append: string;
   readonly initrd?: string | undefined;
   readonly memory: string;
@@ -57,8 +59,8 @@ export function debugMachine(o: DebugMachineOptions): DebugMachine {
 
 function experiment(o: DebugMachineOptions, path: PathName): DebugMachine {
   if (o.image !== undefined || o.bios !== undefined) throw new UserError('give an IMAGE, --bios or --experiment, one of them');
-  const images = loadImages(), profile = loadProfile(o.profile ?? EXTENSIONS[o.extension]), workloads = o.workload.split(',').map((w) => w.trim());
-  const { config, programs } = experimentSession({ path, extension: o.extension, workloads, quick: true, seed: o.seed, mode: o.mode ?? 'cycle' }, profile, images);
+  const images = loadImages(), profile = loadProfile(o.profile ?? EXTENSIONS[o.extension]), workloads = o.workload?.split(',').map((w) => w.trim());
+  const { config, programs } = experimentSession({ path, extension: o.extension, workloads, quick: o.quick, seed: o.seed, mode: o.mode ?? 'cycle' }, profile, images);
   const fileOf = (image: NamedBytes): string => imagePath((Object.keys(images) as (keyof Images)[]).find((k) => images[k] === image)!);
   // dom0 and guests are linked at the same addresses; it is the guest that one looks at.
   const byImportance = [...programs].sort((x, y) => IMPORTANCE.indexOf(x.name) - IMPORTANCE.indexOf(y.name));
@@ -87,7 +89,8 @@ export const debugMachineOptions = <T>(y: Argv<T>): Argv<T & DebugMachineOptions
   y.positional('image', { type: 'string', describe: 'Multiboot 1 or 2 image, ELF with a PVH note, or Linux bzImage' }).options({
     experiment: { choices: PATHS, describe: 'a path of the comparison instead of an IMAGE' },
     extension: { choices: Object.keys(EXTENSIONS) as ExtensionName[], default: 'vtx' as ExtensionName, describe: 'extension of an experiment' },
-    workload: { type: 'string', default: 'port-io-exit', describe: 'workloads of an experiment, comma-separated' },
+    workload: { type: 'string', defaultDescription: 'all', describe: `workloads of an experiment, comma-separated: ${WORKLOADS.map((w) => w.name).join(', ')}` },
+    quick: { type: 'boolean', default: false, describe: 'fewer operations of each workload' },
     append: { type: 'string', default: '', describe: 'command line of the image' },
     initrd: { type: 'string', describe: 'modules: FILE[ ARGS],...' },
     memory: { type: 'string', default: '256M', describe: 'guest RAM' },

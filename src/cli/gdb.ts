@@ -21,9 +21,10 @@ export interface GdbOptions extends DebugMachineOptions {
   readonly printGdbCommands: boolean;
 }
 
-const note = (text: string): void => void process.stderr.write(`xenolith: gdb: ${text}\n`);
+const toStandardError = (line: string): void => void process.stderr.write(`${line}\n`);
 
-export async function gdb(o: GdbOptions): Promise<number> {
+/** Runs the command; the value is the exit status. @param print receives its messages, line by line */
+export async function gdb(o: GdbOptions, print = toStandardError): Promise<number> {
   wholeNumber(o.port, '--port', 0, 65535);
   const described = debugMachine(o);
   try {
@@ -32,13 +33,14 @@ export async function gdb(o: GdbOptions): Promise<number> {
       process.stdout.write(`${gdbCommands(described.programs, o.port).join('\n')}\n`);
       return 0;
     }
-    return await serve(described, o);
+    return await serve(described, o, print);
   } finally {
     described.close();
   }
 }
 
-async function serve({ config, programs }: DebugMachine, o: GdbOptions): Promise<number> {
+async function serve({ config, programs }: DebugMachine, o: GdbOptions, print: (line: string) => void): Promise<number> {
+  const note = (text: string): void => print(`xenolith: gdb: ${text}`);
   const historyBytes = parseSize(o.history, '--history');
   const serial = new SerialOutput(o.serial === 'stdio' ? 1 : o.serial === 'null' ? undefined : openOutput(o.serial));
   const once = new OnceOnly(() => machine, serial.sink);
@@ -52,13 +54,13 @@ async function serve({ config, programs }: DebugMachine, o: GdbOptions): Promise
     explain: () => explainer.last()?.sentence,
     place(vcpu) {
       const c = target.context(vcpu);
-      return `${known.locate(c.reader, c.linearPc)?.program.name ?? 'unknown code'}${c.inGuest ? ' in guest mode' : ''}`;
+      return `${known.locate(c.reader, c.linearPc)?.program.name ?? 'unknown code'}${c.inGuest ? ' (guest mode)' : ''}`;
     },
   });
   const server = new GdbServer(target, { note, between: () => serial.flush() });
   const port = await server.listen(o.port);
   note(`listening on 127.0.0.1:${port}; in gdb, type:`);
-  for (const line of gdbCommands(programs, port)) process.stderr.write(`    ${line}\n`);
+  for (const line of gdbCommands(programs, port)) print(`    ${line}`);
   const onInterrupt = (): void => server.end(EXIT_INTERRUPTED);
   process.on('SIGINT', onInterrupt);
   process.on('SIGTERM', onInterrupt);

@@ -1,0 +1,142 @@
+/**
+ * `xenolith gdb` with the distribution's gdb: from a hypervisor's exit handler into the guest and back, a field of the VMCS, and backwards to who wrote
+ * a variable. What gdb prints is compared line by line; addresses, line numbers and counts are left out, because they are the compilers'.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { gdb } from '../src/cli/gdb.js';
+
+const present = spawnSync('gdb', ['--version']).status === 0;
+if (!present) console.warn('gdb is not installed: its session with the machine is not tested');
+
+const SCRIPT = `
+echo -- the first exit\\n
+break vmx_exited
+continue
+p/x $vmcs.exit_reason
+monitor explain
+monitor position
+echo -- back to the guest's instruction, and forward again\\n
+reverse-stepi
+x/i $pc
+p $guest_mode
+stepi
+p $guest_mode
+monitor position
+delete
+echo -- the next entry, back to the instruction that made it, and through it\\n
+monitor stop entry
+continue
+reverse-stepi
+x/i $pc
+stepi
+p $guest_mode
+monitor stop off
+echo -- a function of the guest\\n
+break guests/workloads/main.c:main
+continue
+bt -3
+info threads
+echo -- who wrote that\\n
+watch boot.environment
+reverse-continue
+info registers cr3 vmcs_pointer
+kill
+`;
+
+const TRANSCRIPT = `
+-- the first exit
+Breakpoint 1 at ADDRESS: file ./src/hypervisor/hvm/vmx_run.S, line N.
+
+Breakpoint 1, vmx_exited () at ./src/hypervisor/hvm/vmx_run.S:N
+N	  pushq %rdi
+$1 = 0x1c
+MOV CR4, RAX with 0x20 in ring 0 exited because PAE of the value differs from the CR4 read shadow, and the CR4 guest/host mask gives this bit to the host; the hypervisor asked for it in src/hypervisor/hvm/vmx.h:N.
+instruction N, cycle N
+-- back to the guest's instruction, and forward again
+start () at guests/images/start-pvh.S:N
+N	  ENTER_LONG_MODE boot_from_pvh
+=> ADDRESS <start+N>:	mov    %rax,%cr4
+$2 = 1
+
+Breakpoint 1, vmx_exited () at ./src/hypervisor/hvm/vmx_run.S:N
+N	  pushq %rdi
+$3 = 0
+instruction N, cycle N
+-- the next entry, back to the instruction that made it, and through it
+continue stops at: entry
+xenolith: stopped at entry
+
+Program received signal SIGTRAP, Trace/breakpoint trap.
+start () at guests/images/start-pvh.S:N
+N	  ENTER_LONG_MODE boot_from_pvh
+vmx_enter () at ./src/hypervisor/hvm/vmx_run.S:N
+N	  vmresume
+=> ADDRESS <vmx_enter+N>:	vmresume
+start () at guests/images/start-pvh.S:N
+N	  ENTER_LONG_MODE boot_from_pvh
+$4 = 1
+continue stops at nothing of its own
+-- a function of the guest
+Breakpoint 2 at ADDRESS: file guests/workloads/main.c, line N.
+
+Breakpoint 2, main () at guests/workloads/main.c:N
+N	  printf("workloads on %s, %s drivers\\n", environment_name(), use_pv_drivers() ? "pv" : "emulated");
+#2  ADDRESS in boot_from_pvh (info=0x1000) at guests/lib/boot.c:N
+#3  ADDRESS in start () at guests/images/start-pvh.S:N
+#4  ADDRESS in ?? ()
+  Id   Target Id                                    Frame 
+* 1    Thread 1 (vCPU 0, guest (guest mode), CPL 0) main () at guests/workloads/main.c:N
+-- who wrote that
+Hardware watchpoint 3: boot.environment
+
+Hardware watchpoint 3: boot.environment
+
+Old value = ENVIRONMENT_HVM
+New value = ENVIRONMENT_NATIVE
+ADDRESS in boot_from_pvh (info=0x1000) at guests/lib/boot.c:N
+N	  boot.environment = xen_detect() ? ENVIRONMENT_HVM : ENVIRONMENT_NATIVE;
+`;
+
+/** What the compilers decide is not this test's business. */
+const general = (text: string): string =>
+  text.replace(/0x[0-9a-f]{6,}/g, 'ADDRESS').replace(/(\.[Sch]:)\d+/g, '$1N').replace(/line \d+/g, 'line N').replace(/^\d+\t/gm, 'N\t')
+    .replace(/(<\w+\+)\d+>/g, '$1N>').replace(/^instruction \d+, cycle \d+$/gm, 'instruction N, cycle N');
+
+/** Runs the server in this process and gdb beside it; the transcript. */
+async function session(script: string): Promise<{ text: string; status: number }> {
+  let text = '', client: Promise<void> | undefined;
+  const folder = mkdtempSync(join(tmpdir(), 'xenolith-gdb-')), file = join(folder, 'script.gdb');
+  writeFileSync(file, script);
+  const commands: string[] = [];
+  const status = await gdb({
+    experiment: 'hvm', extension: 'vtx', workload: 'cpuid-exit', quick: true, mode: 'functional', append: '', memory: '256M', cpus: 1, engine: 'auto', nic: 'none', seed: 1,
+    port: 0, serial: 'null', history: '512M', printGdbCommands: false,
+  }, (line) => {
+    if (line.startsWith('    ') && !line.includes('#')) commands.push(line.trim());
+    if (client !== undefined || !line.includes('target remote')) return;
+    const child = spawn('gdb', ['-nx', '-batch', '-ex', 'set confirm off', '-ex', 'set width 0', ...commands.flatMap((c) => ['-ex', c]), '-x', file], { stdio: ['ignore', 'pipe', 'pipe'] });
+    client = new Promise((resolve) => void child.on('close', () => resolve()));
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (b: Buffer) => (text += b.toString()));
+  });
+  await client;
+  rmSync(folder, { recursive: true });
+  return { text, status };
+}
+
+describe.skipIf(!present)('gdb', () => {
+  it('goes through VM exits, forward and back', { timeout: 120_000 }, async () => {
+    const { text, status } = await session(SCRIPT);
+    const from = text.indexOf('-- the first exit');
+    const got = general(text.slice(from)).split('\n'), wanted = TRANSCRIPT.trim().split('\n');
+    expect(got.slice(0, wanted.length)).toEqual(wanted);
+    expect(status).toBe(0);
+    // Back and forth is the same point of the run, to the cycle.
+    const positions = [...text.matchAll(/^instruction \d+, cycle \d+$/gm)].map((m) => m[0]);
+    expect(positions).toHaveLength(2);
+    expect(positions[0]).toBe(positions[1]);
+  });
+});
