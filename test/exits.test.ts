@@ -12,6 +12,7 @@ import { guestSpecification, WORKLOADS } from '../src/experiments/workloads.js';
 import { SeededDisk } from '../src/machine/disks.js';
 import { Machine } from '../src/machine/machine.js';
 import { PROBE } from '../src/machine/probe.js';
+import type { Snapshot } from '../src/machine/snapshot.js';
 import { parseProfile } from '../src/machine/profile.js';
 
 const root = join(import.meta.dirname, '..');
@@ -29,6 +30,10 @@ function boot(extension: ExtensionName) {
   const machine = new Machine({ memoryBytes: MEMORY_BYTES, profile, boot: bootOf('hvm', images, specification), disks: [{ backend: new SeededDisk(DISK_SECTORS, 1) }], nic: { model: 'e1000' } });
   return machine;
 }
+/** The hypervisor's function at an address, by the symbol file that its build writes. */
+const symbols = readFileSync(join(root, 'build/hypervisor/xenolith.sym'), 'utf8').trim().split('\n').map((l) => l.split(' ')).map(([at, , name]) => [BigInt(`0x${at!}`), name!] as const);
+const functionAt = (rip: bigint): string => symbols.filter(([at]) => at <= rip).pop()?.[1] ?? '?';
+
 /** Runs until `wanted` says so of an exit; the host's first instruction is next. */
 function runToExit(machine: Machine, wanted: (reason: number) => boolean): void {
   const end = machine.probe.subscribe((_kind, _cycle, _vcpu, a) => {
@@ -40,14 +45,15 @@ function runToExit(machine: Machine, wanted: (reason: number) => boolean): void 
 const byte = (machine: Machine, hpa: number): number => machine.phys.read(hpa, 1)[0]!;
 
 describe.each(['vtx', 'svm'] as const)('%s', (extension) => {
-  let m: Machine, x: ExitExplainer;
+  let m: Machine, x: ExitExplainer, powerOn: Snapshot;
   const svm = extension === 'svm';
   const IO = svm ? 0x7b : 30;
   const fields = (): Map<string, FieldView> => new Map(x.controlBlock()!.groups.flatMap((g) => g.fields).map((f) => [f.name, f]));
 
   beforeAll(() => {
     m = boot(extension);
-    x = new ExitExplainer({ place: (rip) => ({ file: rip.toString(16), line: 1 }) });
+    x = new ExitExplainer({ place: (rip, stack) => ({ file: functionAt(functionAt(rip) === 'memset' ? stack!.find((w) => functionAt(w).startsWith('svm_'))! : rip), line: 1 }) });
+    powerOn = m.snapshot();
     x.attach(m);
     runToExit(m, (reason) => reason === IO);
   }, 60_000);
@@ -88,6 +94,26 @@ describe.each(['vtx', 'svm'] as const)('%s', (extension) => {
     expect(Number(BigInt(resumed.value) - BigInt(left.value))).toBeLessThanOrEqual(3);
   });
 
+  it('says which function of the hypervisor asked for it', () => {
+    if (svm) {
+      expect(x.last()!.askedBy).toBeUndefined();
+      expect(x.canLearn).toBe(true);
+      const there = m.position, cycles = m.cycles;
+      x.learn({ instructions: 0, events: 0 }, (p) => {
+        if (p.instructions < m.position.instructions) m.restore(powerOn);
+        m.run({ position: p });
+      });
+      expect([m.position, m.cycles]).toEqual([there, cycles]);
+      expect(x.canLearn).toBe(false);
+    }
+    const asked = new Map(x.list(0, 100).map((v) => [v.reason, v.askedBy?.file]));
+    expect(asked.get(svm ? 'IOIO' : 'IO_INSTRUCTION')).toBe(svm ? 'svm_init' : 'vmx_apply_control_registers');
+    if (svm) {
+      expect(x.last()!.sentence).toMatch(/of the I\/O permissions map is set; the hypervisor asked for it in svm_init:1\.$/);
+      expect(asked.get('MSR')).toBe('svm_init');
+    } else expect(asked.get('CR_ACCESS')).toBe('vmx_vcpu_init');
+  });
+
   it('the reading of a control block changes nothing', () => {
     const before = m.memory.u8.slice(0, 64 << 20);
     x.controlBlock();
@@ -111,6 +137,7 @@ describe.each(['vtx', 'svm'] as const)('%s', (extension) => {
 
   it('names the kinds of exit that this guest has', () => {
     const kinds = new Map(x.list(0, 100_000).map((v) => [v.reason, v]));
+    expect(kinds.get('HLT')!.askedBy?.file).toBe(svm ? 'vcpu_init' : 'vmx_apply_control_registers');
     const nested = kinds.get(svm ? 'NPF' : 'EPT_VIOLATION')!;
     expect(nested.sentence).toMatch(svm ? /the nested P\w+ at 0x[0-9A-F]+ is not present/ : /the EPT P\w+ at 0x[0-9A-F]+ is not present/);
     expect(kinds.get('HLT')!.sentence).toMatch(svm ? /^HLT in ring 0 exited because "Intercept HLT instruction"/ : /^HLT in ring 0 exited because "HLT exiting"/);

@@ -168,8 +168,9 @@ export class CpuFacade implements Cpu {
   withheldTag(linHi: number, linLo: number, write: boolean): boolean {
     return this.memory.withheld(linHi, linLo, write, this.user, false) !== 0;
   }
-  noteAccess(linHi: number, linLo: number, bytes: number, write: boolean): void {
+  noteAccess(linHi: number, linLo: number, at: number, bytes: number, write: boolean): void {
     this.engine.watchpoints.note(linHi, linLo, bytes, write ? WRITE : READ);
+    if (write) this.engine.watchpoints.stored(at, bytes);
   }
   linearAddress(segment: number, offset: bigint, size: number, write: boolean): bigint {
     return checkedLinear(this, segment, offset, size, write);

@@ -58,7 +58,7 @@ export interface Cpu {
    * somebody hears of the access. Then tell `noteAccess` which bytes were accessed.
    */
   withheldTag(linHi: number, linLo: number, write: boolean): boolean;
-  noteAccess(linHi: number, linLo: number, bytes: number, write: boolean): void;
+  noteAccess(linHi: number, linLo: number, at: number, bytes: number, write: boolean): void;
   /** Segment checks only: the linear address. */
   linearAddress(segment: number, offset: bigint, size: number, write: boolean): bigint;
 

@@ -60,6 +60,8 @@ export interface MemoryView {
 /** Lines of disassembly that a state shows before and after the current instruction. */
 const BEFORE = 12, AFTER = 28;
 const MOST_MEMORY = 1 << 20;
+/** Functions of a C library that store for whoever calls them. */
+const MEMORY_FUNCTION = /^mem(set|cpy|move)$/;
 
 export class Session {
   readonly machine: Machine;
@@ -89,7 +91,7 @@ export class Session {
     this.consolesOf = consoles = new Consoles(source.markedConsole ?? false, () => this.machine.position);
     this.history = new Timeline(this.machine, source.memoryLimit === undefined ? {} : { memoryLimit: source.memoryLimit });
     this.programs = new Programs(source.programs);
-    this.explainer = new ExitExplainer({ place: (linear) => this.hostLine(linear) });
+    this.explainer = new ExitExplainer({ place: (linear, stack) => this.hostLine(linear, stack) });
     this.explainer.attach(this.machine);
     this.pointsOf = new StopPoints(this.machine);
     this.control = new RunControl(this.machine, this.history, this.pointsOf, source.pause, (linear) => this.describe(linear));
@@ -327,10 +329,18 @@ export class Session {
   }
   /**
    * The line of an address of the program that started first: the hypervisor, where there is one. An accessor that a header has, such as one
-   * for VMWRITE, stands for whoever called it.
+   * for VMWRITE, stands for whoever called it, and so do the functions that fill and copy memory.
+   * @param stack words on top of the stack there
    */
-  private hostLine(linear: bigint): { file: string; line: number } | undefined {
-    const host = this.programs.all[0], chain = host?.symbols.lineChain(BigInt.asUintN(64, linear - this.programs.biasOf(host))) ?? [];
+  private hostLine(linear: bigint, stack: readonly bigint[] = []): { file: string; line: number } | undefined {
+    const host = this.programs.all[0];
+    if (host === undefined) return undefined;
+    const link = (at: bigint): bigint => BigInt.asUintN(64, at - this.programs.biasOf(host));
+    if (MEMORY_FUNCTION.test(host.symbols.at(link(linear))?.name ?? '')) {
+      const caller = stack.find((at) => host.symbols.line(link(at)) !== undefined);
+      if (caller !== undefined) return this.hostLine(caller - 1n);
+    }
+    const chain = host.symbols.lineChain(link(linear));
     return chain.find((l) => !l.file.endsWith('.h')) ?? chain[0];
   }
 

@@ -239,7 +239,7 @@ export class Machine {
     return this.engine.breakpoints;
   }
   /** Ranges of linear memory, in any address space, after whose accesses `run` stops (engine/watchpoints.ts says which count). They change nothing else. */
-  get watchpoints(): Pick<Watchpoints, 'set' | 'clear' | 'all'> {
+  get watchpoints(): Pick<Watchpoints, 'set' | 'clear' | 'all' | 'listen'> {
     return this.engine.watchpoints;
   }
   /** From a probe listener or a sink: ends `run` behind the instruction or event that is under way, and changes nothing else. */

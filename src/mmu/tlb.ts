@@ -270,6 +270,18 @@ export class TlbPool {
   withholdEverywhere(linHi: number, linLo: number, tag: AccessTag, why: number): void {
     for (let s = 0; s < SLOTS; s++) if (this.vcpu[s] !== FREE) this.withhold(TLB_POOL_BASE + s * TLB_BYTES, linHi, linLo, tag, why);
   }
+  /** Withholds tags of every entry that leads to a host page. */
+  withholdHostPage(hpaPage: number, tag: AccessTag, why: number): void {
+    for (let s = 0; s < SLOTS; s++) {
+      const base = s * TLB_ENTRIES, n = this.logged[s]!;
+      for (let i = 0; i < n; i++) {
+        const w = this.word(s, this.log[base + i]!);
+        if (this.u32[w + 5] !== hpaPage || (this.i32[w + tag]! & 0xfff) > ALL_WITHHELD) continue;
+        this.i32[w + tag]! |= why;
+        this.touched[s] = 1;
+      }
+    }
+  }
   /** Takes reasons away from every tag. */
   releaseAll(why: number): void {
     for (let s = 0; s < SLOTS; s++) {

@@ -64,8 +64,19 @@ export class MemoryAccess {
     }
     const room = 4096 - (lo & 0xfff);
     const at = room < size ? this.resolveCrossing(hi, lo, size, room, access, user, implicit) : this.resolveInPage(hi, lo, size, access, user, implicit);
-    if (at !== 0 && this.watchpoints.any) this.watchpoints.note(hi, lo, size, access);
+    if (at !== 0 && this.watchpoints.any) {
+      this.watchpoints.note(hi, lo, size, access);
+      if ((access & WRITE) !== 0) this.tellStore(at, size);
+    }
     return at;
+  }
+  /** Tells listeners of a store; one that waits in the scratch slot goes to its pieces. */
+  private tellStore(at: number, size: number): void {
+    if (at !== SCRATCH_DATA) return this.watchpoints.stored(at, size);
+    for (let i = 0; i < this.pieces; i++) {
+      const to = this.phys.address(this.pieceHpa[i]!);
+      if (to >= 0) this.watchpoints.stored(to, this.pieceLength[i]!);
+    }
   }
   private resolveInPage(hi: number, lo: number, size: number, access: number, user: boolean, implicit: boolean): number {
     const known = this.withheld(hi, lo, (access & WRITE) !== 0, user, implicit);
@@ -227,7 +238,10 @@ export class MemoryAccess {
     const hi = Number(linear >> 32n), lo = Number(linear & 0xffff_ffffn), known = this.probe(hi, lo, size, write ? 2 : 0, user, false);
     if (known !== 0 || (lo & 0xfff) + size > 4096) return known;
     const at = this.withheld(hi, lo, write, user, false);
-    if (at !== 0 && this.watchpoints.any) this.watchpoints.note(hi, lo, size, write ? WRITE : READ);
+    if (at !== 0 && this.watchpoints.any) {
+      this.watchpoints.note(hi, lo, size, write ? WRITE : READ);
+      if (write) this.watchpoints.stored(at, size);
+    }
     return at;
   }
   /** Reads 1, 2, 4 or 8 bytes; throws GUEST_EVENT on a fault. */

@@ -29,6 +29,12 @@ export interface WatchHit {
   readonly write: boolean;
 }
 
+/**
+ * Hears of every store of the processor's to a page of memory, by any linear address, and stops nothing. The store follows at once, or (string
+ * instructions) has just been made. @param at linear-memory address
+ */
+export type StoreListener = (at: number, size: number) => void;
+
 export const MOST_WATCHED_BYTES = 1 << 20;
 /** A page of linear memory as a number, exactly. */
 const keyOf = (hi: number, lo: number): number => (hi >>> 0) * 0x10_0000 + (lo >>> 12);
@@ -41,6 +47,8 @@ export class Watchpoints {
   private readonly points = new Map<number, Watchpoint>();
   /** READ and WRITE bits by page. */
   private readonly pages = new Map<number, number>();
+  /** By page of the linear memory. */
+  private readonly listeners = new Map<number, { readonly hpaPage: number; readonly heard: StoreListener }>();
   private next = 1;
   private lifted = false;
   /** Called when the first is set and when the last is cleared. */
@@ -54,7 +62,7 @@ export class Watchpoints {
   ) {}
 
   get any(): boolean {
-    return this.points.size > 0;
+    return this.points.size > 0 || this.listeners.size > 0;
   }
   all(): [id: number, point: Watchpoint][] {
     return [...this.points];
@@ -74,6 +82,21 @@ export class Watchpoints {
     if (!this.points.delete(id)) return;
     this.changed();
     if (this.points.size === 0) this.onChange?.(false);
+  }
+
+  /** Tells of stores to a page of RAM. @param hpaPage its number @param page its number in the linear memory @returns the function that ends it */
+  listen(hpaPage: number, page: number, heard: StoreListener): () => void {
+    this.listeners.set(page, { hpaPage, heard });
+    if (!this.lifted) this.lay();
+    return () => {
+      this.listeners.delete(page);
+      this.changed();
+    };
+  }
+  /** A store has been made, or is about to be and cannot fault any more. @param at linear-memory address */
+  stored(at: number, size: number): void {
+    const first = at >>> 12, last = (at + size - 1) >>> 12;
+    for (let page = first; page <= last; page++) this.listeners.get(page)?.heard(at, size);
   }
 
   private changed(): void {
@@ -104,10 +127,13 @@ export class Watchpoints {
       this.tlb.withholdEverywhere(hi, lo, TAG_WRITE, WITHHELD.watched);
       if ((access & READ) !== 0) this.tlb.withholdEverywhere(hi, lo, TAG_READ, WITHHELD.watched);
     }
+    for (const { hpaPage } of this.listeners.values()) this.tlb.withholdHostPage(hpaPage, TAG_WRITE, WITHHELD.watched);
   }
   private readonly filled = (tlb: number, hi: number, lo: number): void => {
     const access = this.pages.get(keyOf(hi, lo));
-    if (access === undefined || this.lifted) return;
+    if (this.lifted) return;
+    if (this.listeners.size > 0 && this.listeners.has(this.tlb.addressIn(tlb, lo) >>> 12)) this.tlb.withhold(tlb, hi, lo, TAG_WRITE, WITHHELD.watched);
+    if (access === undefined) return;
     this.tlb.withhold(tlb, hi, lo, TAG_WRITE, WITHHELD.watched);
     if ((access & READ) !== 0) this.tlb.withhold(tlb, hi, lo, TAG_READ, WITHHELD.watched);
   };

@@ -70,7 +70,7 @@ class StringRun {
     const { timing } = this.cpu;
     if (timing === null && !side.noted) return;
     const bytes = elements * this.size, back = this.down ? bytes - this.size : 0;
-    if (side.noted) this.cpu.noteAccess(side.linearHi, side.linearLo - back, bytes, write);
+    if (side.noted) this.cpu.noteAccess(side.linearHi, side.linearLo - back, side.at - back, bytes, write);
     if (timing === null) return;
     const linear = (BigInt(side.linearHi) << 32n) | BigInt(side.linearLo);
     this.cpu.charge(timing.span(side.at - back, linear - BigInt(back), bytes, write));

@@ -22,15 +22,14 @@ import { type ControlPlace, detail, type Detail, type Explanation, type FailedRu
 import { failedRule } from './failed-rule.js';
 import { ExitFacts, KIND, RECORD_WORDS } from './facts.js';
 import { ExitLog, type ExitRow, type LogOptions, type ReasonSummary } from './log.js';
+import { Stores } from './stores.js';
 import { explainSvm } from './svm-sentences.js';
 import { explainVmx } from './vmx-sentences.js';
 import { plainHex } from './words.js';
 
 export interface ExplainerOptions extends LogOptions {
-  /** Source of a linear address of the hypervisor, from its symbols. */
-  readonly place?: (linear: bigint) => { readonly file: string; readonly line: number } | undefined;
-  /** RIP of the instruction that stored last to physical memory before a position, where it is known. */
-  readonly lastStore?: (address: number, bytes: number, before: Position) => bigint | undefined;
+  /** Source of a linear address of the hypervisor, from its symbols. @param stack words on top of the stack there, top first: a small function returns to one of them */
+  readonly place?: (linear: bigint, stack?: readonly bigint[]) => { readonly file: string; readonly line: number } | undefined;
 }
 
 const KINDS: readonly ProbeKind[] = [PROBE.vmExit, PROBE.vmEntry, PROBE.vmEntryFailed, PROBE.vmHandlerStart, PROBE.vmHandlerEnd, PROBE.vmwrite];
@@ -49,6 +48,7 @@ export class ExitExplainer {
   private readonly failures = new Map<number, FailedRule>();
   private machine: Machine | undefined;
   private capture: Capture | undefined;
+  private stores: Stores | undefined;
   private detach: (() => void) | undefined;
 
   constructor(private readonly options: ExplainerOptions = {}) {
@@ -60,9 +60,11 @@ export class ExitExplainer {
     this.detach?.();
     this.machine = machine;
     this.capture = new Capture(machine);
+    const stores = (this.stores = new Stores(machine));
     const endBlocks = this.blocks.attach(machine), end = machine.probe.subscribe((kind, cycle, vcpu, a, _b, c, d) => this.event(kind, cycle, vcpu, a, c, d), KINDS);
     this.detach = () => {
       endBlocks();
+      stores.end();
       end();
     };
     return () => this.detach?.();
@@ -92,6 +94,7 @@ export class ExitExplainer {
         break;
       case PROBE.vmEntry:
         this.log.resumed(p, vcpu, c, cycle);
+        this.stores!.entered(vcpu);
         break;
       case PROBE.vmwrite:
         this.writes.wrote(p, c, a, d, () => machine.processors[vcpu].vcpu.s.rip);
@@ -153,10 +156,23 @@ export class ExitExplainer {
       number: -1, position: p, vcpu, kind: svm ? KIND.svmExit : KIND.vmxExit, code, rip: new ExitFacts(words).rip, leaves: cycle, starts: cycle, ends: -1, resumes: -1,
     }, words);
   }
+  /** Would `learn` tell who set the control of the last exit, which is in memory and was set before anybody listened to its page? */
+  get canLearn(): boolean {
+    const end = this.log.endAt(this.now), row = this.log.row(end - 1, this.now), control = row === undefined ? undefined : this.explanationOf(row)?.control;
+    return control?.kind === 'memory' && this.stores!.lacksPast(control.address);
+  }
+  /**
+   * Plays the run once more up to where guests were first entered, to learn who set up VMCBs and bitmaps; then back to here.
+   * @param beginning as far back as `travel` can go @param travel brings the machine to a position, before or after where it stands
+   */
+  learn(beginning: Position, travel: (p: Position) => void): void {
+    this.stores?.learn(beginning, travel);
+  }
   /** Forgets what came after where the machine stands: the run takes another way from here (input was given). */
   forgetFuture(): void {
     this.log.forget(this.now);
     this.writes.forget(this.now);
+    this.stores?.forget(this.now);
   }
 
   /** The VMCS or VMCB in use, with what the last transition and the hypervisor since then have changed. */
@@ -175,11 +191,9 @@ export class ExitExplainer {
   }
 
   private compose(row: ExitRow, words: Uint32Array | undefined): ExitView {
-    const reason = reasonName(row.kind, row.code);
-    const facts = words === undefined ? undefined : new ExitFacts(words);
-    const subject = facts === undefined ? undefined : new Subject(facts, (i) => this.machine?.processors[row.vcpu]?.vcpu.msrs.get(i)?.name, this.failures.get(row.number));
-    const e = subject === undefined ? undefined : row.kind === KIND.vmxEntryRefused ? entryFailure(subject) : facts!.svm ? explainSvm(subject) : explainVmx(subject);
-    const askedBy = e?.control === undefined ? undefined : this.askedBy(facts!, e.control, row.position);
+    const reason = reasonName(row.kind, row.code), subject = this.subjectOf(row, words);
+    const e = subject === undefined ? undefined : explain(row, subject);
+    const askedBy = e?.control === undefined ? undefined : this.askedBy(subject!.facts, e.control, row.position);
     const sentence = e === undefined ? `${reason} at ${plainHex(row.rip)}; its facts are no longer kept: go there to see them` : `${e.text}${askedBy === undefined ? '' : `; the hypervisor asked for it in ${askedBy.file}:${askedBy.line}`}`;
     return {
       position: row.position,
@@ -195,11 +209,26 @@ export class ExitExplainer {
     };
   }
 
+  private subjectOf(row: ExitRow, words: Uint32Array | undefined): Subject | undefined {
+    return words === undefined ? undefined : new Subject(new ExitFacts(words), (i) => this.machine?.processors[row.vcpu]?.vcpu.msrs.get(i)?.name, this.failures.get(row.number));
+  }
+  private explanationOf(row: ExitRow): Explanation | undefined {
+    const subject = this.subjectOf(row, this.log.factsOf(row.number));
+    return subject === undefined ? undefined : explain(row, subject);
+  }
+
   private askedBy(f: ExitFacts, control: ControlPlace, before: Position): { file: string; line: number } | undefined {
-    const rip = control.kind === 'vmcs' ? this.writes.lastChange(f.blockAt, control.encoding, control.mask, before) : this.options.lastStore?.(control.address, control.bytes, before);
+    if (control.kind === 'memory') {
+      const by = this.stores?.lastChange(control.address, control.mask, before);
+      return by === undefined ? undefined : this.options.place?.(by.rip, by.stack);
+    }
+    const rip = this.writes.lastChange(f.blockAt, control.encoding, control.mask, before);
     return rip === undefined ? undefined : this.options.place?.(rip);
   }
 }
+
+const explain = (row: ExitRow, s: Subject): Explanation | undefined =>
+  row.kind === KIND.vmxEntryRefused ? entryFailure(s) : s.facts.svm ? explainSvm(s) : explainVmx(s);
 
 /** Facts that every exit has. */
 function common(row: ExitRow, s: Subject | undefined): Detail[] {

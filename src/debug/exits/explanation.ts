@@ -16,7 +16,8 @@ export interface Detail {
 export type ControlPlace =
   /** `mask`: the bits of the low 32 that count; 0: the whole field. */
   | { readonly kind: 'vmcs'; readonly encoding: number; readonly mask: number }
-  | { readonly kind: 'memory'; readonly address: number; readonly bytes: number };
+  /** `mask`: bits of the byte at the address that count. */
+  | { readonly kind: 'memory'; readonly address: number; readonly mask: number };
 
 export interface Explanation {
   /** Without a full stop, and without who asked for it. */

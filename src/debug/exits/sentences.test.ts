@@ -75,12 +75,12 @@ describe('VT-x', () => {
       map(0x803e, 0x80)(w);
     });
     expect(e.text).toBe('OUT 0x1F7 (AL = 0x20) in ring 0 exited because bit 7 of byte 0x3E of I/O bitmap A is set');
-    expect(e.control).toEqual({ kind: 'memory', address: 0x803e, bytes: 1 });
+    expect(e.control).toEqual({ kind: 'memory', address: 0x803e, mask: 0x80 });
   });
   it('a wide one names the port whose bit is set, also across a byte', () => {
     const e = vmx(REASON.IO_INSTRUCTION, io(0x8cf6, 3 | 8), map(0x919e, 0x0100));
     expect(e.text).toBe('IN 0x8CF6 (4 bytes) in ring 0 exited because bit 0 of byte 0x19F of I/O bitmap B (port 0x8CF8) is set');
-    expect(e.control).toEqual({ kind: 'memory', address: 0x919f, bytes: 1 });
+    expect(e.control).toEqual({ kind: 'memory', address: 0x919f, mask: 1 });
   });
   it('without bitmaps the unconditional control decides', () => {
     const e = vmx(REASON.IO_INSTRUCTION, { EXIT_QUALIFICATION: 0x60 << 16, PRIMARY_PROCESSOR_BASED_CONTROLS: PROC.unconditionalIoExiting });
@@ -143,12 +143,12 @@ describe('SVM', () => {
   it('a port access names byte and bit of the permissions map', () => {
     const e = svm(INTERCEPTS.IOIO[2], { [VMCB.EXITINFO1]: 0x1f7_0010n, [VMCB.RAX]: 0x20n }, map(0x1_003e, 0x80));
     expect(e.text).toBe('OUT 0x1F7 (AL = 0x20) in ring 0 exited because bit 7 of byte 0x3E of the I/O permissions map is set');
-    expect(e.control).toEqual({ kind: 'memory', address: 0x1_003e, bytes: 1 });
+    expect(e.control).toEqual({ kind: 'memory', address: 0x1_003e, mask: 0x80 });
   });
   it('an intercept is a byte of the VMCB', () => {
     const e = svm(INTERCEPTS.HLT[2], {}, (w) => (w[W.blockAt] = 0x3000), [0xf4]);
     expect(e.text).toBe('HLT in ring 0 exited because "Intercept HLT instruction" (bit 24 of the VMCB\'s intercept word at offset 0xC) is 1');
-    expect(e.control).toEqual({ kind: 'memory', address: 0x300f, bytes: 1 });
+    expect(e.control).toEqual({ kind: 'memory', address: 0x300f, mask: 1 });
   });
   it('MOV to CR3 shows the value', () => {
     const e = svm(0x13, { [VMCB.RAX]: 0x5000n, [VMCB.EFER]: 0x500n, [VMCB.CS]: 0x029b_0008n }, undefined, [0x0f, 0x22, 0xd8]);

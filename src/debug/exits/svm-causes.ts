@@ -13,7 +13,7 @@ import type { ExitFacts } from './facts.js';
 import { hex } from './words.js';
 
 /** One byte of the VMCB: the one with bit `bit` of the field at `offset`. */
-const vmcbBit = (f: ExitFacts, offset: number, bit: number): ControlPlace => ({ kind: 'memory', address: f.blockAt + offset + (bit >>> 3), bytes: 1 });
+const vmcbBit = (f: ExitFacts, offset: number, bit: number): ControlPlace => ({ kind: 'memory', address: f.blockAt + offset + (bit >>> 3), mask: 1 << (bit & 7) });
 
 /** A bit of the two miscellaneous intercept words. */
 export function intercept(f: ExitFacts, name: InterceptName): Cause {
@@ -29,14 +29,14 @@ export function interceptOf(f: ExitFacts, offset: number, bit: number, what: str
 /** §15.10.1 "I/O Permissions Map". One bit for each byte of the access. */
 export function ioCause(f: ExitFacts, port: number, size: number): Cause {
   const section = 'APM 2 §15.10.1 "I/O Permissions Map"', { map } = f;
-  if (map === undefined) return { clause: 'the I/O permissions map lies where there is no memory and reads as ones', section, control: { kind: 'memory', address: f.blockAt + VMCB.IOPM_BASE_PA, bytes: 8 } };
+  if (map === undefined) return { clause: 'the I/O permissions map lies where there is no memory and reads as ones', section, control: { kind: 'memory', address: f.blockAt + VMCB.IOPM_BASE_PA + 1, mask: 0xff } };
   let bit = port;
   while (bit < port + size - 1 && ((map.bytes >>> (bit - (port & ~7))) & 1) === 0) bit++;
   const other = bit === port ? '' : bit > 0xffff ? ' (beyond port 0xFFFF)' : ` (port ${hex(bit)})`;
   return {
     clause: `bit ${bit & 7} of byte ${hex(bit >>> 3)} of the I/O permissions map${other} is set`,
     section,
-    control: { kind: 'memory', address: map.address + (bit >>> 3) - (port >>> 3), bytes: 1 },
+    control: { kind: 'memory', address: map.address + (bit >>> 3) - (port >>> 3), mask: 1 << (bit & 7) },
   };
 }
 /** First register of each range of the MSR permissions map. APM 2 §15.11 "MSR Intercepts", table 15-8. */
@@ -54,10 +54,10 @@ export function msrCause(f: ExitFacts, index: number, write: boolean): Cause {
   const section = 'APM 2 §15.11 "MSR Intercepts"', place = msrBit(index, write), { map } = f;
   const protection = intercept(f, 'MSR');
   if (place === undefined) return { ...protection, clause: `${protection.clause} and the MSR is outside the ranges of the MSR permissions map`, section };
-  if (map === undefined) return { clause: 'the MSR permissions map lies where there is no memory and reads as ones', section, control: { kind: 'memory', address: f.blockAt + VMCB.MSRPM_BASE_PA, bytes: 8 } };
+  if (map === undefined) return { clause: 'the MSR permissions map lies where there is no memory and reads as ones', section, control: { kind: 'memory', address: f.blockAt + VMCB.MSRPM_BASE_PA + 1, mask: 0xff } };
   return {
     clause: `bit ${place.bit} of byte ${hex(place.byte)} of the MSR permissions map (its ${write ? 'write' : 'read'} bit) is set`,
     section,
-    control: { kind: 'memory', address: map.address, bytes: 1 },
+    control: { kind: 'memory', address: map.address, mask: 1 << place.bit },
   };
 }

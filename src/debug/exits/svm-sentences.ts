@@ -182,7 +182,7 @@ function nestedCause(f: ExitFacts, error: number): Cause {
   const e = f.nestedEntry;
   if (e === undefined) return { clause: 'the nested page tables have no entry for the address', section: FAULTS };
   const where = `the ${NESTED_NAMES[e.level]!} at ${hex(e.address)}`;
-  const control = { kind: 'memory', address: e.address, bytes: 8 } as const;
+  const control = { kind: 'memory', address: e.address, mask: 7 } as const;
   if ((error & 1) === 0) return { clause: `${where} is not present (it holds ${hex(e.entry)})`, section: FAULTS, control };
   if ((error & 8) !== 0) return { clause: `a reserved bit is 1 in ${where}, which holds ${hex(e.entry)}`, section: FAULTS, control };
   const refuses = (error & 16) !== 0 ? 'execution' : (error & 2) !== 0 ? 'writing' : 'user access';

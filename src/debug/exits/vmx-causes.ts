@@ -40,7 +40,7 @@ export function ioCause(f: ExitFacts, port: number, size: number): Cause {
   return {
     clause: `bit ${n & 7} of byte ${hex(n >>> 3)} of I/O bitmap ${letter}${which} is set`,
     section,
-    control: { kind: 'memory', address: first >= 0x8000 && port < 0x8000 ? Number(f.vmcs('IO_BITMAP_B')) : map.address + (first >>> 3) - (port >>> 3), bytes: 1 },
+    control: { kind: 'memory', address: first >= 0x8000 && port < 0x8000 ? Number(f.vmcs('IO_BITMAP_B')) : map.address + (first >>> 3) - (port >>> 3), mask: 1 << (n & 7) },
   };
 }
 /** The first port of the access whose bit is set. The record has the byte of the first port and the one after it. */
@@ -62,7 +62,7 @@ export function msrCause(f: ExitFacts, index: number, write: boolean): Cause {
   return {
     clause: `bit ${place.bit} of byte ${hex(place.byte)} of the MSR bitmaps (${write ? 'write' : 'read'} bitmap for ${place.high ? 'high' : 'low'} MSRs) is set`,
     section,
-    control: { kind: 'memory', address: map.address, bytes: 1 },
+    control: { kind: 'memory', address: map.address, mask: 1 << place.bit },
   };
 }
 /** Byte and bit of an MSR in the 4 KiB of MSR bitmaps; undefined outside both ranges. */

@@ -22,7 +22,7 @@ function accessName(q: number): string {
 const permissions = (bits: number): string[] => [...((bits & 1) !== 0 ? ['reading'] : []), ...((bits & 2) !== 0 ? ['writing'] : []), ...((bits & 4) !== 0 ? ['execution'] : [])];
 const pointAt = (f: ExitFacts): { readonly text: string; readonly control: Cause['control'] } | undefined => {
   const e = f.nestedEntry;
-  return e === undefined ? undefined : { text: `the ${NAMES[e.level]!} at ${hex(e.address)}`, control: { kind: 'memory', address: e.address, bytes: 8 } };
+  return e === undefined ? undefined : { text: `the ${NAMES[e.level]!} at ${hex(e.address)}`, control: { kind: 'memory', address: e.address, mask: 7 } };
 };
 const cause = (clause: string, section: string, control: Cause['control']): Cause => ({ clause, section, ...(control === undefined ? {} : { control }) });
 
