@@ -223,6 +223,8 @@ export class Machine {
   }
   /** Bytes for COM1's receiver. */
   serialInput(bytes: Uint8Array): void {
+    // Who looked at another vCPU has left that one in the window; an interrupt is to find the one that was interrupted.
+    this.running?.vcpu.activate();
     this.platform.uart.input(bytes);
   }
   /** Where the run is, exact also inside a probe listener: there the instruction or event under way is not counted yet. */
