@@ -22,7 +22,7 @@ const INTERVAL = 8_000_000;
 /** Instructions between two looks at how much work has been done. */
 const STRETCH = 200_000;
 /** Distances before the present at which going back leaves snapshots, and how many of these are kept. */
-const NEAR = [1_000_000, 100_000, 10_000] as const, MOST_NEAR = 24;
+const NEAR = [1_000_000, 100_000, 10_000, 400] as const, MOST_NEAR = 24;
 const DEFAULT_LIMIT = 1 << 30;
 
 interface Mark {
