@@ -134,7 +134,8 @@ for (const bits of widths) {
   const image = (bits === 64 ? o.image : o.image32) ?? build(bits), counts = new Map();
   const { found } = await measure(bits, image, all);
   if (found.size === 0) continue;
-  for (const append of commandLines) for (const [part, n] of await instructions(image, append)) counts.set(part, n);
+  const mine = all.some((c) => c.ours && found.has(c.name)); // only ours have a column of instructions a second
+  for (const append of mine ? commandLines : []) for (const [part, n] of await instructions(image, append)) counts.set(part, n);
   results.push(print(bits, found, counts));
 }
 console.log('\nRatios are of times: below 1 is faster. The mean is the geometric one. A repeated string instruction counts once, so the part strings has no meaningful M/s.');

@@ -86,7 +86,7 @@ describe.skipIf(images === undefined)('the exports of a run', () => {
   beforeAll(() => {
     runs.vtx = exported('vtx', FORMAT_NAMES);
     runs.svm = exported('svm', ['perfetto', 'xentrace']);
-  }, 60_000);
+  }, 240_000);
 
   it.each(['vtx', 'svm'] as const)('%s: xentrace has the machine\'s exits by reason, in order of time, each in its domain', (extension) => {
     const { files, exits, machine } = runs[extension], counted = new Map<string, number>();
@@ -141,7 +141,7 @@ describe.skipIf(images === undefined)('the exports of a run', () => {
   it('listening changes nothing', () => {
     const quiet = exported('vtx', []);
     expect([quiet.machine.cycles, quiet.machine.instructions, quiet.result]).toEqual([runs.vtx.machine.cycles, runs.vtx.machine.instructions, runs.vtx.result]);
-  });
+  }, 120_000);
 });
 
 it('a file\'s name says its format', () => {
