@@ -93,9 +93,14 @@ async function move(what: string, act: () => Promise<StateView>): Promise<void> 
   }));
 }
 
+/** Browsers take only so many changes of the address: it follows when nothing has moved for a while. */
+const ADDRESS_MS = 200;
+let addressing: ReturnType<typeof setTimeout> | undefined;
+
 function show(state: StateView): void {
   view.value = state;
-  if (location.hash !== link.value) history.replaceState(null, '', link.value);
+  clearTimeout(addressing);
+  addressing = setTimeout(() => location.hash === link.value || history.replaceState(null, '', link.value), ADDRESS_MS);
   const file = state.source?.file;
   if (file !== undefined && state.source?.text === undefined && sources.value[file] === undefined) void needSources();
 }

@@ -5,6 +5,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import type { ControlBlockView, FieldView } from '../../debug/api.js';
 import { Nothing, Pane } from '../Pane.js';
 import { roving } from '../roving.js';
+import { useRows } from '../rows.js';
 import { view } from '../store.js';
 
 const chosen = signal<string | undefined>(undefined);
@@ -16,11 +17,11 @@ const CHANGERS = { transition: ['●', 'by the processor in the last transition'
 const changer = (f: FieldView): readonly [mark: string, words: string] => CHANGERS[f.changedBy ?? 'transition'];
 const beforeText = (f: FieldView): string => (f.changed && f.before !== undefined ? `was ${f.before}` : '');
 
-function Row({ f, first }: { f: FieldView; first: boolean }) {
+function Row({ f, first, selected }: { f: FieldView; first: boolean; selected: boolean }) {
   const choose = (): void => void (chosen.value = f.name);
   return (
     <div
-      class={`field ${f.changed ? 'changed' : ''}`} role="option" aria-selected={chosen.value === f.name} tabIndex={first ? 0 : -1} data-focus={first ? '' : undefined} data-field={f.name} data-changed={f.changed}
+      class={`field ${f.changed ? 'changed' : ''}`} role="option" aria-selected={selected} tabIndex={first ? 0 : -1} data-focus={first ? '' : undefined} data-field={f.name} data-changed={f.changed}
       aria-label={`${f.name} ${f.value}${f.changed ? `, changed ${changer(f)[1]}, ${beforeText(f)}` : ''}. ${f.meaning}`} onMouseEnter={choose} onFocus={choose}
     >
       <span class="mark" aria-hidden="true">{f.changed ? changer(f)[0] : ''}</span>
@@ -44,7 +45,7 @@ function Explanation({ block }: { block: ControlBlockView }) {
 }
 
 function Block({ block }: { block: ControlBlockView }) {
-  const list = useRef<HTMLDivElement>(null);
+  const list = useRef<HTMLDivElement>(null), row = useRows();
   // What has changed is shown: when none of it is in sight, the list moves to the first of it.
   useEffect(() => {
     const box = list.current!, marked = [...box.querySelectorAll<HTMLElement>('.changed')];
@@ -71,7 +72,10 @@ function Block({ block }: { block: ControlBlockView }) {
         {groups.map((g) => (
           <div key={g.title} role="group" aria-label={g.title}>
             <h3 title={g.section}>{g.title}</h3>
-            {g.fields.map((f) => <Row key={f.name} f={f} first={isFirst()} />)}
+            {g.fields.map((f) => {
+              const isFirstNow = isFirst(), selected = chosen.value === f.name;
+              return row(f.name, `${f.value} ${f.changed} ${f.before} ${f.changedBy} ${isFirstNow} ${selected}`, () => <Row key={f.name} f={f} first={isFirstNow} selected={selected} />);
+            })}
           </div>
         ))}
         {groups.length === 0 ? <Nothing>{changedOnly.value && wanted === '' ? 'No field has changed.' : 'No field fits.'}</Nothing> : null}

@@ -5,6 +5,7 @@ import type { DisassemblyLineView, PlaceView } from '../../debug/api.js';
 import { padded } from '../format.js';
 import { Nothing, Pane } from '../Pane.js';
 import { roving } from '../roving.js';
+import { useRows } from '../rows.js';
 import { stops, toggleBreakpoint, view } from '../store.js';
 
 const placeText = (p: PlaceView): string =>
@@ -36,7 +37,7 @@ function Line({ line, broken }: { line: DisassemblyLineView; broken: boolean }) 
 }
 
 export function Disassembly() {
-  const { value: v } = view, list = useRef<HTMLDivElement>(null);
+  const { value: v } = view, list = useRef<HTMLDivElement>(null), row = useRows();
   const broken = new Set(stops.value.flatMap((s) => (s.kind === 'breakpoint' ? [s.linear] : [])));
   useEffect(() => {
     const body = list.current, current = body?.querySelector<HTMLElement>('.current');
@@ -48,7 +49,7 @@ export function Disassembly() {
     <Pane id="disassembly" title="Disassembly" note={v === undefined ? '' : placeText(v.place)}>
       {v === undefined ? <Nothing>Nothing runs yet.</Nothing> : (
         <div class="insns mono" role="listbox" aria-label="Instructions" ref={list} onKeyDown={(e) => roving(e, list.current!, '.insn')}>
-          {v.disassembly.map((l) => <Line key={l.linear} line={l} broken={broken.has(l.linear)} />)}
+          {v.disassembly.map((l) => row(l.linear, `${l.bytes} ${l.text} ${l.current} ${broken.has(l.linear)} ${l.symbol} ${l.file} ${l.line}`, () => <Line key={l.linear} line={l} broken={broken.has(l.linear)} />))}
           {v.disassembly.length === 0 ? <Nothing>The code at {v.place.linear} cannot be read.</Nothing> : null}
         </div>
       )}

@@ -3,6 +3,7 @@
 import type { RegisterView } from '../../debug/api.js';
 import { padded } from '../format.js';
 import { Nothing, Pane } from '../Pane.js';
+import { useRows } from '../rows.js';
 import { view } from '../store.js';
 
 function Register({ r }: { r: RegisterView }) {
@@ -18,7 +19,7 @@ function Register({ r }: { r: RegisterView }) {
 }
 
 export function Registers() {
-  const { value: v } = view;
+  const { value: v } = view, row = useRows();
   return (
     <Pane id="registers" title="Registers" note={v === undefined || v.vcpus.length < 2 ? '' : `vCPU ${v.place.vcpu} of ${v.vcpus.length}`}>
       {v === undefined ? <Nothing>Nothing runs yet.</Nothing> : (
@@ -26,7 +27,7 @@ export function Registers() {
           {v.registers.map((g) => (
             <section key={g.title} aria-label={g.title}>
               <h3>{g.title}</h3>
-              <div class={`reg-grid ${g.registers.some((r) => r.decoded) ? 'wide' : ''}`}>{g.registers.map((r) => <Register key={r.name} r={r} />)}</div>
+              <div class={`reg-grid ${g.registers.some((r) => r.decoded) ? 'wide' : ''}`}>{g.registers.map((r) => row(r.name, `${r.value} ${r.changed} ${r.decoded}`, () => <Register key={r.name} r={r} />))}</div>
             </section>
           ))}
         </div>

@@ -40,9 +40,10 @@ export function draw(canvas: HTMLCanvasElement, range: Range, window: TimelineWi
 function drawLane(g: CanvasRenderingContext2D, w: TimelineWindow, lane: (typeof LANES)[number], y: number, range: Range, plot: number): void {
   const share = w.shares[lane], step = (w.to - w.from) / share.length;
   g.fillStyle = colour(`lane-${lane}`);
-  for (let i = 0; i < share.length; i++) {
+  for (let i = 0, after = 1; i < share.length; i = after, after = i + 1) {
+    while (share[after] === share[i]) after++; // columns that look the same are one rectangle
     if (share[i] === 0) continue;
-    const x = toPixel(range, plot, w.from + i * step), next = toPixel(range, plot, w.from + (i + 1) * step), height = Math.max(2, share[i]! * LANE);
+    const x = toPixel(range, plot, w.from + i * step), next = toPixel(range, plot, w.from + after * step), height = Math.max(2, share[i]! * LANE);
     if (next >= 0 && x <= plot) g.fillRect(LABELS + Math.max(0, x), y + LANE - height, Math.max(1, next - Math.max(0, x)), height);
   }
 }
