@@ -2,12 +2,6 @@
 
 export const count = (n: number): string => Math.round(n).toLocaleString('en-US');
 
-/** 1.234 M and such: four digits that count. */
-export function short(n: number): string {
-  for (const [unit, size] of [['G', 1e9], ['M', 1e6], ['k', 1e3]] as const) if (Math.abs(n) >= size) return `${(n / size).toPrecision(4)} ${unit}`;
-  return String(Math.round(n));
-}
-
 /** 4 MiB, 1.5 KiB. */
 export function bytes(n: number): string {
   for (const [unit, size] of [['GiB', 2 ** 30], ['MiB', 2 ** 20], ['KiB', 1024]] as const) if (n >= size) return `${Number((n / size).toFixed(1))} ${unit}`;

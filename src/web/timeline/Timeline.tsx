@@ -2,7 +2,7 @@
 
 import { signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import { count, short } from '../format.js';
+import { count } from '../format.js';
 import { Pane } from '../Pane.js';
 import { busy, goTo, showTimeline, spec, timeline, view } from '../store.js';
 import { dark } from '../theme.js';
@@ -110,7 +110,7 @@ export function Timeline() {
     if (d !== undefined && !d.moved && e.offsetX >= LABELS) void goTo({ cycle: Math.round(cycleAt(e)) });
   };
   const near = timeline.value?.moments.filter((m) => mark.value !== undefined && Math.abs(m.cycle - mark.value) < (range.value.to - range.value.from) / 150).at(-1);
-  const note = mark.value === undefined ? `${short(range.value.from)} to ${short(range.value.to)} cycles` : `cycle ${count(mark.value)}${near === undefined ? '' : `: ${near.text}`}`;
+  const note = mark.value === undefined ? `cycles ${count(range.value.from)} to ${count(range.value.to)}` : `cycle ${count(mark.value)}${near === undefined ? '' : `: ${near.text}`}`;
   return (
     <Pane id="timeline" title="Timeline" tools={<Tools />} note={<><span class="mono">{note}</span>{spec.value.mode === 'functional' ? ' · who ran is recorded in cycle mode only' : ''}</>}>
       <canvas

@@ -1,8 +1,7 @@
 /** Draws a window of the timeline on a canvas. Lanes have a place and a name beside their colour; exits are ticks above the guest's lane. */
 
-import { short } from '../format.js';
 import { colour } from '../theme.js';
-import { marks, type Range, toPixel } from './layout.js';
+import { marks, markText, type Range, toPixel } from './layout.js';
 import { LANES, type TimelineWindow } from './window.js';
 
 /** CSS pixels: width of the lanes' names, height of a lane, of the axis, and of all. */
@@ -59,12 +58,14 @@ function drawExits(g: CanvasRenderingContext2D, w: TimelineWindow, range: Range,
 
 function drawAxis(g: CanvasRenderingContext2D, range: Range, plot: number): void {
   const y = HEIGHT - AXIS;
-  for (const cycle of marks(range, Math.max(2, plot / 110))) {
+  const at = marks(range, Math.max(2, plot / 110)), step = (at[1] ?? 1) - (at[0] ?? 0);
+  for (const cycle of at) {
     const x = Math.round(LABELS + toPixel(range, plot, cycle)) + 0.5;
     g.fillStyle = colour('line');
     g.fillRect(x - 0.5, 0, 1, y + 3);
     g.fillStyle = colour('muted');
-    g.fillText(short(cycle), Math.min(x + 3, LABELS + plot - 44), y + AXIS / 2 + 1);
+    const text = markText(cycle, step);
+    g.fillText(text, Math.min(x + 3, LABELS + plot - g.measureText(text).width - 2), y + AXIS / 2 + 1);
   }
 }
 

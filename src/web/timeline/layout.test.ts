@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ConsoleLog } from '../engine/console-log.js';
-import { marks, pan, reveal, SMALLEST, toCycle, toPixel, within, zoom } from './layout.js';
+import { marks, markText, pan, reveal, SMALLEST, toCycle, toPixel, within, zoom } from './layout.js';
 import { addShare } from './recorder.js';
 
 const r = { from: 1000, to: 2000 };
@@ -31,6 +31,11 @@ describe('the timeline', () => {
   it('marks the axis at round cycles, not too many', () => {
     expect(marks(r, 6)).toEqual([1000, 1200, 1400, 1600, 1800, 2000]);
     expect(marks({ from: 3, to: 9 }, 100)).toEqual([3, 4, 5, 6, 7, 8, 9]);
+  });
+  it('names each mark so that neighbours differ', () => {
+    expect([2_000_000, 12_500_000].map((c) => markText(c, 500_000))).toEqual(['2.0 M', '12.5 M']);
+    expect([0, 20_000].map((c) => markText(c, 20_000))).toEqual(['0', '20 k']);
+    expect([19_360_500, 19_361_000].map((c) => markText(c, 500))).toEqual(['19,360,500', '19,361,000']);
   });
   it('shares a stretch out among the columns it touches', () => {
     const columns = new Float32Array(4);

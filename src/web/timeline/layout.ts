@@ -40,3 +40,11 @@ export function marks(r: Range, most: number): number[] {
   for (let at = Math.ceil(r.from / step) * step; at <= r.to; at += step) out.push(at);
   return out;
 }
+
+/** A mark's cycle in as many digits as tell it from its neighbours. @param step cycles between two marks */
+export function markText(cycle: number, step: number): string {
+  const [unit, size] = ([['G', 1e9], ['M', 1e6], ['k', 1e3]] as const).find(([, s]) => cycle >= s) ?? ['', 0];
+  const decimals = size === 0 ? Infinity : Math.max(0, Math.ceil(Math.log10(size / step) - 1e-9));
+  if (decimals <= 2) return `${(cycle / size).toFixed(decimals)} ${unit}`;
+  return cycle.toLocaleString('en-US');
+}
