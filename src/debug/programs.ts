@@ -37,18 +37,23 @@ const PAGE = 4096;
 
 export class LoadedProgram {
   readonly name: string;
-  readonly symbols: Symbols;
+  private read: Symbols | undefined;
   /** The image may be loaded anywhere: its link addresses are no addresses that it runs at. */
   readonly relocatable: boolean;
   private readonly code: readonly { address: bigint; size: number; bytes: Uint8Array }[];
 
-  constructor({ name, image, symbols }: Program) {
+  constructor(private readonly program: Program) {
+    const { name, image, symbols } = program;
     this.name = name;
-    this.symbols = new Symbols(image, symbols);
+    if (symbols !== undefined) this.read = new Symbols(image, symbols); // a wrong file of the user's is found at once
     this.relocatable = isElf(image.bytes) && image.bytes[E_TYPE] === ET_DYN;
     this.code = isElf(image.bytes) ? new ElfSections(image).code() : [];
   }
 
+  /** Read when first asked for: line tables are large, and many programs are never stopped in. */
+  get symbols(): Symbols {
+    return (this.read ??= new Symbols(this.program.image, this.program.symbols));
+  }
   /** Bytes of the image's code from a link address on; undefined where it has none. */
   codeAt(link: bigint, length: number): Uint8Array | undefined {
     for (const { address, size, bytes } of this.code)
