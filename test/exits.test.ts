@@ -99,9 +99,12 @@ describe.each(['vtx', 'svm'] as const)('%s', (extension) => {
       expect(x.last()!.askedBy).toBeUndefined();
       expect(x.canLearn).toBe(true);
       const there = m.position, cycles = m.cycles;
-      x.learn({ instructions: 0, events: 0 }, (p) => {
-        if (p.instructions < m.position.instructions) m.restore(powerOn);
-        m.run({ position: p });
+      x.learn({ instructions: 0, events: 0 }, {
+        goTo: (p) => {
+          if (p.instructions < m.position.instructions) m.restore(powerOn);
+          m.run({ position: p });
+        },
+        runTo: (p) => void m.run({ position: p }),
       });
       expect([m.position, m.cycles]).toEqual([there, cycles]);
       expect(x.canLearn).toBe(false);

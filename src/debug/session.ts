@@ -228,12 +228,26 @@ export class Session {
     const before = this.look();
     try {
       this.stop = await action();
+      if (this.explainer.canLearn) await this.backwards(async () => this.learn());
     } finally {
       this.running = false;
       this.current = undefined;
       this.previous = before;
     }
     return this.stop;
+  }
+  /** Plays the run up to the first VM entries once more, to know which lines of the hypervisor asked for what exits; then back to here. */
+  private learn(): void {
+    const { history, cycle } = this;
+    this.explainer.learn(history.beginning, {
+      goTo: (p) => history.goTo(p),
+      // Past breakpoints; what ends the run for good has not happened before a position that was reached.
+      runTo: (p) => {
+        while (comparePositions(history.position, p) < 0) history.run({ position: p });
+      },
+    });
+    // It may have stood where the machine idles: a position lasts until something comes.
+    if (this.cycle < cycle) history.run({ cycle, exact: true });
   }
   private async backwards<T>(action: () => Promise<T>): Promise<T> {
     return this.consolesOf.during(action);

@@ -22,7 +22,7 @@ import { type ControlPlace, detail, type Detail, type Explanation, type FailedRu
 import { failedRule } from './failed-rule.js';
 import { ExitFacts, KIND, RECORD_WORDS } from './facts.js';
 import { ExitLog, type ExitRow, type LogOptions, type ReasonSummary } from './log.js';
-import { Stores } from './stores.js';
+import { Stores, type Travel } from './stores.js';
 import { explainSvm } from './svm-sentences.js';
 import { explainVmx } from './vmx-sentences.js';
 import { plainHex } from './words.js';
@@ -163,9 +163,9 @@ export class ExitExplainer {
   }
   /**
    * Plays the run once more up to where guests were first entered, to learn who set up VMCBs and bitmaps; then back to here.
-   * @param beginning as far back as `travel` can go @param travel brings the machine to a position, before or after where it stands
+   * @param beginning as far back as `travel` can go
    */
-  learn(beginning: Position, travel: (p: Position) => void): void {
+  learn(beginning: Position, travel: Travel): void {
     this.stores?.learn(beginning, travel);
   }
   /** Forgets what came after where the machine stands: the run takes another way from here (input was given). */

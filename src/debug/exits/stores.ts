@@ -24,6 +24,14 @@ const VMCB_CONTROLS = VMCB.TSC_OFFSET;
 /** Pages followed at most: a hypervisor with many guests has a block and its maps for each. */
 const MOST_PAGES = 256;
 
+/** How a run is gone through. */
+export interface Travel {
+  /** To any position, whichever way is short. */
+  goTo(p: Position): void;
+  /** To a later position, through everything in between. */
+  runTo(p: Position): void;
+}
+
 interface Followed {
   readonly hpaPage: number;
   readonly from: Position;
@@ -102,25 +110,24 @@ export class Stores {
 
   /**
    * Learns who set the pages up before they were followed.
-   * @param travel brings the machine to a position, before or after where it stands, playing everything from its beginning; it stays where
-   * it is last told to go
+   * @param beginning as far back as one can go
    */
-  learn(beginning: Position, travel: (p: Position) => void): void {
+  learn(beginning: Position, travel: Travel): void {
     const wanted = [...this.pages.values()].filter((f) => !f.learnt), here = this.machine.position;
     if (wanted.length === 0) return;
     let until = wanted[0]!.from;
     for (const f of wanted) if (isBefore(until, f.from)) until = f.from;
-    travel(beginning);
+    travel.goTo(beginning);
     for (const f of wanted) {
       const at = this.machine.phys.address(f.hpaPage * PAGE);
       f.past = new StoreLog(this.machine.memory.u8.subarray(at, at + PAGE), beginning, f.from);
     }
-    travel(until);
+    travel.runTo(until);
     for (const f of wanted) {
       f.past!.settle();
       f.learnt = true;
     }
-    travel(here);
+    travel.goTo(here);
   }
 
   forget(p: Position): void {

@@ -32,6 +32,8 @@ const unconditional =
     exited(s, shown(s), always(name), operands(s));
 /** The instruction as written if it is that one, else the name alone (its bytes could not be read). */
 const named = (s: Subject, name: string): string => (s.instruction.name === name ? s.instruction.text : name);
+/** A MOV as written, which names the register at its size; the words given where its bytes could not be read. */
+const moved = (s: Subject, otherwise: string): string => (s.instruction.name === 'MOV' ? s.instruction.text : otherwise);
 const operands = (s: Subject): ReturnType<typeof detail>[] => (s.instruction.operands.length === 0 ? [] : [detail('operands', s.instruction.operands.join(', '))]);
 
 const cpuidText = (s: Subject): string => `CPUID of leaf ${hex(s.facts.gpr32(0))}, subleaf ${hex(s.facts.gpr32(1))}`;
@@ -74,7 +76,7 @@ function crAccess(s: Subject): Explanation {
     const many = (bits & (bits - 1n)) !== 0n;
     return exited(
       s,
-      `MOV CR${which}, ${registerName(reg)} with ${hex(value)}`,
+      `${moved(s, `MOV CR${which}, ${registerName(reg)}`)} with ${hex(value)}`,
       fieldSays(field, `${names} of the value ${many ? 'differ' : 'differs'} from the CR${which} read shadow, and the CR${which} guest/host mask gives ${many ? 'these bits' : 'this bit'} to the host`, masks, Number(bits & 0xffff_ffffn)),
       [detail('value', value), detail('bits', names), detail('guest/host mask', facts.vmcs(field)), detail('read shadow', facts.vmcs(`CR${which}_READ_SHADOW`))],
     );
@@ -87,11 +89,11 @@ function crAccess(s: Subject): Explanation {
   }
   if (access === 1) {
     const mask = cr === 8 ? PROC.cr8StoreExiting : PROC.cr3StoreExiting;
-    return exited(s, `MOV ${registerName(reg)}, CR${cr}`, controlIs(PROCESSOR, mask));
+    return exited(s, moved(s, `MOV ${registerName(reg)}, CR${cr}`), controlIs(PROCESSOR, mask));
   }
   const value = facts.gpr(reg);
   if (cr === 0 || cr === 4) return owned(cr, facts.bitness === 64 ? value : value & 0xffff_ffffn);
-  const what = `MOV CR${cr}, ${registerName(reg)} with ${hex(value)}`;
+  const what = `${moved(s, `MOV CR${cr}, ${registerName(reg)}`)} with ${hex(value)}`;
   if (cr === 8) return exited(s, what, controlIs(PROCESSOR, PROC.cr8LoadExiting), [detail('value', value)]);
   const cause = controlIs(PROCESSOR, PROC.cr3LoadExiting), targets = facts.vmcs32('CR3_TARGET_COUNT');
   return exited(s, what, targets === 0 ? cause : { ...cause, clause: `${cause.clause} and the value is none of the ${count(targets, 'CR3-target value')}` }, [detail('value', value)]);
@@ -100,7 +102,7 @@ function crAccess(s: Subject): Explanation {
 function movDr(s: Subject): Explanation {
   const q = Number(s.facts.vmcs('EXIT_QUALIFICATION') & 0xffff_ffffn);
   const dr = `DR${q & 7}`, reg = (q >>> 8) & 15, read = (q & 16) !== 0;
-  const what = read ? `MOV ${registerName(reg)}, ${dr}` : `MOV ${dr}, ${registerName(reg)} with ${hex(s.facts.gpr(reg))}`;
+  const what = read ? moved(s, `MOV ${registerName(reg)}, ${dr}`) : `${moved(s, `MOV ${dr}, ${registerName(reg)}`)} with ${hex(s.facts.gpr(reg))}`;
   return exited(s, what, controlIs(PROCESSOR, PROC.movDrExiting), read ? [] : [detail('value', s.facts.gpr(reg))]);
 }
 
