@@ -93,11 +93,11 @@ describe('N positions forward and M back are N-M forward', () => {
 });
 
 describe('snapshots', () => {
-  const workloads = named('disk-random-read', 'net-receive');
+  const workloads = named('disk-random-read', 'net-request');
   const make = () => pathMachine('vtx', 'hvm', 'cycle', workloads);
   const results = ({ machine, console }: ReturnType<typeof make>) => ({
     console: console(), cycles: machine.cycles, exits: machine.exitCounts(), timing: machine.timingCounts(), accounts: machine.attribution!.snapshot(machine.cycles),
-    received: machine.platform.peer!.source.frames, hash: machine.hash(),
+    received: machine.platform.peer!.sink.frames, hash: machine.hash(),
   });
 
   it('change nothing: cycles, exits, caches, accounts, disk and wire are as without, and going back and on gives the same end', () => {
