@@ -8,7 +8,7 @@ import { WORKLOADS } from '../src/experiments/workloads.js';
 /** The guest's firmware-less start and its first exits. */
 const BEGIN = 10_500_000, END = 10_900_000;
 
-const stateOf = (m: Machine): unknown => ({ position: m.position, cycles: m.cycles, exits: [...m.exitCounts()], timing: m.timingCounts(), hash: m.hash() });
+const stateOf = (m: Machine) => ({ position: m.position, cycles: m.cycles, exits: [...m.exitCounts()], timing: m.timingCounts(), hash: m.hash() });
 const bounded = (m: Machine): void => expect(m.run({ instructions: END, exact: true })).toEqual({ kind: 'limit' });
 
 it.each(['vtx', 'svm'] as const)('%s: cut, stepped and with breakpoints and watchpoints, the run is the same', (extension) => {
@@ -38,6 +38,7 @@ it.each(['vtx', 'svm'] as const)('%s: cut, stepped and with breakpoints and watc
     if (i % 2 === 0) m.watchpoints.set({ linear: vcpu.s.get64(S.gpr + 32), bytes: 8, read: i === 2, write: true });
   }
   let breaks = 0, watches = 0;
+  const stops: ReturnType<typeof stateOf>[] = [];
   for (;;) {
     const stop = m.run({ instructions: END, exact: true });
     if (stop.kind === 'limit') break;
@@ -45,9 +46,17 @@ it.each(['vtx', 'svm'] as const)('%s: cut, stepped and with breakpoints and watc
       breaks++;
       expect([stop.linear, m.breakpoints.all().includes(stop.linear)]).toEqual([vcpu.linear, true]);
     } else watches++;
+    if ((breaks + watches) % 40 === 1 && stops.length < 3) stops.push(stateOf(m));
   }
   expect(Math.min(breaks, watches)).toBeGreaterThan(0);
   for (const b of m.breakpoints.all()) m.breakpoints.clear(b);
   for (const [id] of m.watchpoints.all()) m.watchpoints.clear(id);
   expect(stateOf(m)).toEqual(whole);
+
+  // Whoever goes to the position of a stop comes to the state of that stop.
+  m.restore(begin);
+  for (const stop of stops) {
+    m.run({ position: stop.position });
+    expect(stateOf(m)).toEqual(stop);
+  }
 });
