@@ -34,6 +34,8 @@ export interface ExplainerOptions extends LogOptions {
 
 const KINDS: readonly ProbeKind[] = [PROBE.vmExit, PROBE.vmEntry, PROBE.vmEntryFailed, PROBE.vmHandlerStart, PROBE.vmHandlerEnd, PROBE.vmwrite];
 
+const MOST_COMPOSED = 1024;
+
 /** The name that `Machine.exitCounts` has for an exit, or that of a refused entry. */
 export function reasonName(kind: number, code: number): string {
   if (kind === KIND.svmExit) return exitName(code);
@@ -45,6 +47,8 @@ export class ExitExplainer {
   private readonly log: ExitLog;
   private readonly writes = new ControlWrites();
   private readonly blocks = new BlockHistory();
+  /** Views that will not change but for their stamps, by number. */
+  private readonly composed = new Map<number, ExitView>();
   private readonly failures = new Map<number, FailedRule>();
   private machine: Machine | undefined;
   private capture: Capture | undefined;
@@ -102,7 +106,11 @@ export class ExitExplainer {
   }
 
   private exit(p: Position, cycle: number, vcpu: number, kind: number, code: number, failed: boolean): void {
-    if (!this.log.isNew(p)) return;
+    if (!this.log.isNew(p)) {
+      const again = this.log.revive(p);
+      if (again !== undefined) this.capture!.record(again, vcpu, code, kind === KIND.vmxEntryRefused);
+      return;
+    }
     const words = this.log.add(p, vcpu, kind, code, cycle);
     if (!this.capture!.record(words, vcpu, code, kind === KIND.vmxEntryRefused)) return;
     const f = new ExitFacts(words);
@@ -170,6 +178,7 @@ export class ExitExplainer {
   }
   /** Forgets what came after where the machine stands: the run takes another way from here (input was given). */
   forgetFuture(): void {
+    this.composed.clear();
     this.log.forget(this.now);
     this.writes.forget(this.now);
     this.stores?.forget(this.now);
@@ -187,7 +196,14 @@ export class ExitExplainer {
   // --- composing
 
   private view(row: ExitRow): ExitView {
-    return this.compose(row, this.log.factsOf(row.number));
+    const known = this.composed.get(row.number);
+    if (known !== undefined) return { ...known, stamps: stampsOf(row) };
+    const view = this.compose(row, this.log.factsOf(row.number));
+    // What was set before anybody listened may still be learnt.
+    if (view.section === undefined || (view.askedBy === undefined && this.explanationOf(row)?.control !== undefined)) return view;
+    if (this.composed.size >= MOST_COMPOSED) this.composed.clear();
+    this.composed.set(row.number, view);
+    return view;
   }
 
   private compose(row: ExitRow, words: Uint32Array | undefined): ExitView {
@@ -205,7 +221,7 @@ export class ExitExplainer {
       ...(askedBy === undefined ? {} : { askedBy }),
       ...(e === undefined ? {} : { section: e.section }),
       ...(row.number < 0 ? {} : { number: row.number }),
-      stamps: { guestLeaves: row.leaves, handlerStarts: row.starts, handlerEnds: row.ends, guestResumes: row.resumes },
+      stamps: stampsOf(row),
     };
   }
 
@@ -226,6 +242,8 @@ export class ExitExplainer {
     return rip === undefined ? undefined : this.options.place?.(rip);
   }
 }
+
+const stampsOf = (row: ExitRow): NonNullable<ExitView['stamps']> => ({ guestLeaves: row.leaves, handlerStarts: row.starts, handlerEnds: row.ends, guestResumes: row.resumes });
 
 const explain = (row: ExitRow, s: Subject): Explanation | undefined =>
   row.kind === KIND.vmxEntryRefused ? entryFailure(s) : s.facts.svm ? explainSvm(s) : explainVmx(s);

@@ -17,11 +17,12 @@ export const COLUMN = {
   resumedInstructions: 12, resumedEvents: 13,
 } as const;
 const ROW = 14;
+const MOST_REVIVED = 256;
 
 export interface LogOptions {
   /** Exits kept. Default 65,536 (7 MiB, allocated as they come). */
   readonly rows?: number;
-  /** Exits kept with all their facts. Default 2,048 (4 MiB, allocated as they come). */
+  /** Exits kept with all their facts. Default 8,192 (16 MiB, used as they come). */
   readonly facts?: number;
 }
 
@@ -89,13 +90,15 @@ export class ExitLog {
   /** By control block: the row of its last exit, which a later entry completes. */
   private readonly open = new Map<number, number>();
   private readonly handlerEnds: number[] = [];
+  /** Facts of rows that were overwritten, and made again by playing their stretch again. */
+  private readonly revived = new Map<number, Uint32Array>();
 
   constructor(
     private readonly recordWords: number,
     options: LogOptions = {},
   ) {
     this.limit = options.rows ?? 65_536;
-    this.factsLimit = options.facts ?? 2048;
+    this.factsLimit = options.facts ?? 8192;
     this.rows = new Float64Array(Math.min(1024, this.limit) * ROW);
   }
 
@@ -131,6 +134,17 @@ export class ExitLog {
     const from = (n % this.factsLimit) * this.recordWords;
     return this.facts.subarray(from, from + this.recordWords);
   }
+  /** While the run plays again what is known: room for facts of the exit at a position if they have been overwritten. */
+  revive(p: Position): Uint32Array | undefined {
+    const n = this.endAt(p);
+    if (n >= this.added || isBefore(p, this.positionOf(n)) || this.factsOf(n) !== undefined) return undefined;
+    const oldest = this.revived.keys().next();
+    if (this.revived.size >= MOST_REVIVED && oldest.done !== true) this.revived.delete(oldest.value);
+    const words = new Uint32Array(this.recordWords);
+    this.revived.set(n, words);
+    return words;
+  }
+
   /** What became known of the newest row from its facts. @param left the guest was left: an entry completes the row */
   describe(block: number, rip: bigint, left: boolean): void {
     const n = this.added - 1, at = (n % this.capacity) * ROW;
@@ -190,7 +204,8 @@ export class ExitLog {
   }
   /** The facts of a row, or undefined when they were overwritten. A view: copy what is to be kept. */
   factsOf(n: number): Uint32Array | undefined {
-    if (this.facts === undefined || n < this.first || n >= this.added || n < this.added - this.factsLimit) return undefined;
+    if (this.facts === undefined || n < this.first || n >= this.added) return undefined;
+    if (n < this.added - this.factsLimit) return this.revived.get(n);
     const from = (n % this.factsLimit) * this.recordWords;
     return this.facts.subarray(from, from + this.recordWords);
   }
@@ -236,6 +251,7 @@ export class ExitLog {
   /** Forgets rows from `p` on: the run takes another way from there (input was given). */
   forget(p: Position): void {
     this.added = Math.max(this.first, this.endAt(p));
+    this.revived.clear();
     this.open.clear();
     for (let n = this.first; n < this.added; n++) {
       const at = (n % this.capacity) * ROW, r = this.rows, block = r[at + COLUMN.block]!;

@@ -38,7 +38,7 @@ function Explanation({ block }: { block: ControlBlockView }) {
   const set = field.bits?.filter((b) => b.set) ?? [];
   return (
     <div class="explanation">
-      <p><strong class="mono">{field.name}</strong>: {field.meaning}. <cite>{field.section}.</cite>{field.changed ? ` Changed ${changer(field)[1]}.` : ''}</p>
+      <p><strong class="mono">{field.name}</strong>: {field.meaning}. <cite>{field.section}.</cite>{field.decoded === undefined ? '' : ` It holds ${field.value}: ${field.decoded}.`}{field.changed ? ` Changed ${changer(field)[1]}.` : ''}</p>
       {set.length === 0 ? null : <ul>{set.map((b) => <li key={b.bit}><span class="mono">bit {b.bit} {b.name}</span>: {b.meaning}</li>)}</ul>}
     </div>
   );
