@@ -53,6 +53,8 @@ export interface Operand {
   writeAt(displacement: Val | number, v: Val): void;
 }
 
+/** An addition or subtraction, without or with the carry coming in. */
+export type CarryOperation = 'add' | 'adc' | 'sub' | 'sbb';
 export type FlagName = 'CF' | 'PF' | 'AF' | 'ZF' | 'SF' | 'OF';
 export type ConditionCode = 'o' | 'no' | 'b' | 'ae' | 'e' | 'ne' | 'be' | 'a' | 's' | 'ns' | 'p' | 'np' | 'l' | 'ge' | 'le' | 'g';
 
@@ -93,6 +95,12 @@ export interface Builder {
   remU(a: Val, b: Val): Val;
   divS(a: Val, b: Val): Val;
   remS(a: Val, b: Val): Val;
+
+  /**
+   * The carries out of each bit of `result` = x + y, or borrows of x - y. An engine may compute them only where a flag is wanted, and
+   * knows a comparison by them.
+   */
+  carries(op: CarryOperation, x: Val, y: Val, result: Val): Val;
 
   // ---- comparisons: width-1 results
   eq(a: Val, b: Val): Val;

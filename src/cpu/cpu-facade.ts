@@ -128,7 +128,7 @@ export class CpuFacade implements Cpu {
     this.charged += cycles;
   }
   kick(): void {
-    const { i32 } = this.m, rest = i32[S.left >>> 2]! + this.withheld;
+    const { i32 } = this.m, rest = i32[S.left >>> 2]! + this.withheld + i32[S.sampleSpare >>> 2]!;
     if (rest <= 0) return;
     i32[S.sliceBudget >>> 2]! -= rest;
     i32[S.left >>> 2]! -= rest;

@@ -53,6 +53,7 @@ export class ExactRun extends CodeFetch {
     if (!this.inChain) return;
     if (this.left > 0) this.withhold(this.left);
     const { u32 } = this.m, record = this.running;
+    u32[S.leaveRegion >>> 2] = 1;
     if (record === STEP_RECORD || this.planted !== 0) return;
     this.planted = record + RECORD_BYTES;
     this.plantedOver = u32[this.planted >>> 2]!;
@@ -68,12 +69,18 @@ export class ExactRun extends CodeFetch {
       const spare = this.left - control.room(total, now);
       if (spare > 0) this.withhold(spare);
     }
+    const { compiler } = this.engine;
+    if (compiler !== undefined) {
+      // The chain ends where the next look at the guest is due: a stop like any other.
+      compiler.entering(record);
+      const longer = this.left - compiler.longestChain;
+      if (longer > 0) this.withhold(longer);
+      compiler.cut(this.left);
+    }
     const by = this.go_(record, arrive);
     if ((by & LEFT_BY.stopRecord) !== 0) {
-      const { u32 } = this.m, next = this.planted;
-      // A store to the page may have made it a `refetch` record since.
-      if (u32[next >>> 2] === this.engine.handlers.base.stop) u32[next >>> 2] = this.plantedOver;
-      this.planted = 0;
+      const next = this.planted;
+      this.uproot();
       this.advance(next);
       return;
     }
@@ -81,11 +88,14 @@ export class ExactRun extends CodeFetch {
     // It was arrived at; the run loop finds the breakpoint.
     if ((by & LEFT_BY.breakpoint) !== 0) this.m.u32[S.midBlock >>> 2] = 1;
     else if (by !== 0 && this.left > 0) this.arriveAtRip((by & LEFT_BY.samePage) !== 0);
+    if (compiler?.due === true) compiler.sample((by & LEFT_BY.blockEnd) !== 0);
   }
   private uproot(): void {
     if (this.planted === 0) return;
     const { u32 } = this.m;
-    if (u32[this.planted >>> 2] === this.engine.handlers.base.stop) u32[this.planted >>> 2] = this.plantedOver;
+    const { base } = this.engine.handlers;
+    // A store to the page may have made it a `refetch` record since, and a compiled region that it was may be gone.
+    if (u32[this.planted >>> 2] === base.stop) u32[this.planted >>> 2] = this.engine.compiler?.current(this.plantedOver) ?? this.plantedOver;
     this.planted = 0;
   }
   private go_(record: number, arrive: boolean): number {
@@ -94,6 +104,7 @@ export class ExactRun extends CodeFetch {
     if (arrive) handlers.enter(record, this.left);
     else handlers.resume(record, this.left);
     this.inChain = false;
+    this.engine.compiler?.join();
     if (this.withheld !== 0) this.giveBack();
     const by = u32[S.leftBy >>> 2]!;
     u32[S.leftBy >>> 2] = 0;

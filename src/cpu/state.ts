@@ -55,6 +55,7 @@ const FIELDS = {
   mode: 4, // CPU mode that decoding depends on: see MODE
   tlb: 4, // linear-memory address of the software TLB in use
   stackMask: 4, // outside 64-bit mode: 0xffff or 0xffff_ffff by SS.B
+  flatSegments: 4, // outside 64-bit mode: bit i for each segment i with base 0, no limit and all rights; bit 6: the stack is 32 bits wide
   csBase: 8, // base that instruction fetch adds to RIP: CS.base, 0 in 64-bit mode
   interruptShadow: 4, // 0, 1 = by STI, 2 = by MOV SS / POP SS
   activity: 4, // see ACTIVITY
@@ -83,6 +84,8 @@ const FIELDS = {
   leftBy: 4,
   account: 4, // of the code that executes: AttributionPort
   currentPage: 4, // address of the code-page structure that executes now
+  sampleSpare: 4, // cycles of the slice withheld until the next look at the guest (regions/compiler.ts); a region may take them
+  leaveRegion: 4, // not 0: a compiled region is to leave behind the running instruction; code was dropped, or a stop is wanted
   scratch: [8, 16], // arguments and results of memory slow paths and helpers
   /** Vectors that SSE and x87 instructions raise now: 0 none, 6 #UD, 7 #NM. By CR0.EM, CR0.TS, CR0.MP and CR4.OSFXSR. */
   sseTrap: 4,
@@ -97,7 +100,7 @@ const FIELDS = {
   fcs: 4,
   fds: 4,
   st: [16, 8], // physical x87 registers, 80 bits used; MMX aliases the low 64
-  xmm: [16, 32],
+  xmm: [16, 32], // XMM_STRIDE apart
   msr: [8, 96], // MSRs that only RDMSR and WRMSR look at: slots in system/msr-store.ts
 } as const;
 
@@ -123,6 +126,9 @@ export const S = layOut();
 
 /** Thirty-two bytes of `S.scratch` that memory slow paths use (see engine/host-imports.ts); helpers use the rest. */
 export const SCRATCH_DATA = S.scratch + 64;
+
+/** Bytes from one XMM register to the next: there is room for the upper halves of YMM. */
+export const XMM_STRIDE = 32;
 
 /** Bytes that a switch of vCPUs copies. */
 export const STATE_BYTES = S.end - STATE_BASE;

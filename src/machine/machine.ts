@@ -11,6 +11,7 @@
 import type { Breakpoints } from '../cpu/engine/breakpoints.js';
 import type { Watchpoints } from '../cpu/engine/watchpoints.js';
 import { Engine } from '../cpu/engine/engine.js';
+import { DEFAULT_COMPILER, EAGER_COMPILER } from '../cpu/engine/regions/compiler.js';
 import { encodingsOf } from '../cpu/isa/advertised.js';
 import { CR0_ET, CR0_PE, CS, DS, ES, FS, GS, RAX, RBX, RSI, S, SS } from '../cpu/state.js';
 import { setSegment } from '../cpu/system/segments.js';
@@ -78,7 +79,6 @@ export class Machine {
     if (memoryBytes % 65536 !== 0 || memoryBytes < 1 << 20 || memoryBytes > 0xc000_0000)
       throw new ConfigError(`memory of ${memoryBytes} bytes is not a multiple of 64 KiB between 1 MiB and 3 GiB`);
     if (!Number.isInteger(cpus) || cpus < 1 || cpus > 8) throw new ConfigError(`${cpus} processors: 1 to 8 are possible`);
-    if (config.engine === 'compiler') throw new ConfigError('the engine "compiler" is not part of this version; use "auto" or "interpreter"');
     const figures = platformFigures(profile);
     this.frequencyHz = config.frequencyHz ?? figures.frequencyHz;
     this.extension = extensionOf(profile);
@@ -92,7 +92,7 @@ export class Machine {
     this.memory = new LinearMemory(memoryBytes);
     this.phys = new PhysicalMemory(this.memory);
     this.timing = config.mode === 'cycle' ? createTiming(this.memory, this.phys, profile, cpus, this.extension) : undefined;
-    this.engine = new Engine(this.memory, this.phys, this.timing?.core, encodingsOf((leaf) => cpuid.fixed(leaf)));
+    this.engine = new Engine(this.memory, this.phys, this.timing?.core, encodingsOf((leaf) => cpuid.fixed(leaf)), config.engine === 'interpreter' ? undefined : config.engine === 'compiler' ? EAGER_COMPILER : DEFAULT_COMPILER);
 
     if (config.classifyCode !== undefined && this.timing !== undefined) {
       const pageOf = (hpaPage: number, linear: number) => ({ bytes: this.phys.read(hpaPage * 4096, 4096), linear, hpaPage });

@@ -13,6 +13,7 @@
 import { InstructionDecoder } from '../cpu/engine/decoder.js';
 import { Engine } from '../cpu/engine/engine.js';
 import { Handlers } from '../cpu/engine/handlers.js';
+import { Compiler } from '../cpu/engine/regions/compiler.js';
 import { MsrTable } from '../cpu/registers.js';
 import { STATE_BYTES } from '../cpu/state.js';
 import { ProfileCpuid } from '../cpu/system/cpuid.js';
@@ -31,6 +32,7 @@ const OUTSIDE: readonly (readonly [new (...args: never[]) => object, why: string
   [LinearMemory, 'its contents are saved as pages'],
   [Probe, 'who listens is no part of the machine'],
   [Handlers, 'compiled once, the same for good'],
+  [Compiler, 'regions change nothing; it gives them up where records change'],
   [InstructionDecoder, 'keeps nothing from one run of instructions to the next'],
   [MsrTable, 'definitions; values are in the state or with their owners'],
   [ProfileCpuid, 'read from the profile'],

@@ -7,7 +7,7 @@
  */
 
 import { Decoder, DecoderOptions, Instruction, OpCodeOperandKind, OpKind, Register, RegisterExt } from 'iced-x86';
-import type { Builder, ConditionCode, FlagName, Operand, Val, Variable, Width } from '../../src/cpu/builder.js';
+import type { Builder, CarryOperation, ConditionCode, FlagName, Operand, Val, Variable, Width } from '../../src/cpu/builder.js';
 import type { Cpu } from '../../src/cpu/cpu.js';
 import { GUEST_EVENT } from '../../src/cpu/events.js';
 import { insnFor, LEAVE, NEXT, opCodeInfo, type InsnHelper } from '../../src/cpu/insn.js';
@@ -150,6 +150,10 @@ class Evaluation implements Builder {
   }
   mul(a: Val, b: Val): Val {
     return this.binary(a, b, val(a) * val(b));
+  }
+  carries(op: CarryOperation, x: Val, y: Val, result: Val): Val {
+    const a = val(x), b = val(y), r = val(result);
+    return num(x.width, op === 'add' || op === 'adc' ? (a & b) | ((a | b) & ~r) : (~a & b) | ((~a | b) & r));
   }
   mulWide(a: Val, b: Val, isSigned: boolean): [Val, Val] {
     const p = isSigned ? signed(a) * signed(b) : val(a) * val(b);

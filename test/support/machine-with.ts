@@ -8,6 +8,7 @@
 
 import { Vcpu } from '../../src/cpu/vcpu.js';
 import { Engine } from '../../src/cpu/engine/engine.js';
+import type { CompilerOptions } from '../../src/cpu/engine/regions/compiler.js';
 import '../../src/cpu/isa/index.js';
 import type { EncodingSet } from '../../src/cpu/isa/advertised.js';
 import type { PlatformPort, ProbePort } from '../../src/cpu/ports.js';
@@ -44,13 +45,13 @@ export class TestMachine {
   private readonly m: LinearMemory;
   private time = 0;
 
-  /** @param encodings of the processor; absent: all that are described */
-  constructor(encodings?: EncodingSet) {
+  /** @param encodings of the processor; absent: all that are described @param compiler everything that can be compiled is */
+  constructor(encodings?: EncodingSet, compiler?: CompilerOptions) {
     this.m = new LinearMemory(RAM_BYTES);
     this.phys = new PhysicalMemory(this.m);
     this.vcpu = new Vcpu({
       id: 0,
-      engine: new Engine(this.m, this.phys, undefined, encodings),
+      engine: new Engine(this.m, this.phys, undefined, encodings, compiler),
       platform: nothing,
       virt: null,
       timing: null,

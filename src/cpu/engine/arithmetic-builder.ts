@@ -3,7 +3,7 @@
  * removes what is not needed). Values of 8, 16 and 32 bits are kept zero-extended in an i32.
  */
 
-import type { Val, Width } from '../builder.js';
+import type { CarryOperation, Val, Width } from '../builder.js';
 import type { FunctionEmitter } from '../../wasm/function.js';
 import { I32, I64, V128, type OpName, type ValueType } from '../../wasm/opcodes.js';
 
@@ -128,6 +128,11 @@ export abstract class ArithmeticBuilder {
   }
   neg(a: Val): Val {
     return this.binary('sub', this.c(a.width, 0), a);
+  }
+  carries(op: CarryOperation, x: Val, y: Val, result: Val): Val {
+    if (op === 'add' || op === 'adc') return this.or(this.and(x, y), this.and(this.or(x, y), this.not(result)));
+    const nx = this.not(x);
+    return this.or(this.and(nx, y), this.and(this.or(nx, y), result));
   }
   mulWide(a: Val, b: Val, isSigned: boolean): [Val, Val] {
     // Four 32 x 32 products, as on paper; the signed high half is the unsigned one corrected by the operands' signs.

@@ -4,7 +4,7 @@
 
 import type { Builder, ConditionCode, FlagName, FloatVal, Operand, Val, Variable, Width } from '../builder.js';
 import type { InsnHelper } from '../insn.js';
-import { FS, S, SEG, gprAddress, segAddress } from '../state.js';
+import { FS, RSP, S, SEG, SS, gprAddress, segAddress } from '../state.js';
 import { F32, F64, I32, I64, type OpName, type SimdOpName } from '../../wasm/opcodes.js';
 import { TLB_ENTRIES } from '../../mmu/tlb.js';
 import { ArithmeticBuilder, wasmType } from './arithmetic-builder.js';
@@ -20,6 +20,9 @@ class F implements FloatVal {
 export abstract class CodeBuilder extends ArithmeticBuilder implements Builder {
   abstract readonly operandWidth: 8 | 16 | 32 | 64;
   abstract readonly codeSize: 16 | 32 | 64;
+  protected get is64(): boolean {
+    return this.codeSize === 64;
+  }
 
   // ---- control
 
@@ -312,12 +315,44 @@ export abstract class CodeBuilder extends ArithmeticBuilder implements Builder {
     fillBytes(this.f, this.copyOf(to), this.copyOf(pattern), this.copyOf(bytes));
   }
 
+  // ---- stack: SDM 1 §6.2.2 "Setting Up Stacks", address size of the stack segment
+
+  private stackOffset(rsp: Val): Val {
+    return this.is64 ? rsp : this.and(rsp, this.zext(this.getState(S.stackMask, 32), 64));
+  }
+  /** Writes a new stack pointer: only SP outside 64-bit mode when the stack segment is 16-bit. */
+  private setStackPointer(old: Val, value: Val): void {
+    if (this.is64) return this.setState(gprAddress(RSP), value);
+    const mask = this.zext(this.getState(S.stackMask, 32), 64);
+    this.setState(gprAddress(RSP), this.or(this.and(old, this.not(mask)), this.and(value, mask)));
+  }
+  push(v: Val): void {
+    const rsp = this.getState(gprAddress(RSP), 64);
+    const next = this.sub(rsp, this.c(64, v.width / 8));
+    this.store(SS, this.stackOffset(next), v);
+    this.setStackPointer(rsp, next);
+  }
+  pop(width: 16 | 32 | 64): Val {
+    const rsp = this.getState(gprAddress(RSP), 64);
+    const v = this.load(SS, this.stackOffset(rsp), width);
+    this.setStackPointer(rsp, this.add(rsp, this.c(64, width / 8)));
+    return v;
+  }
+
+  // ---- targets of near transfers
+
+  /** #GP(0) unless RIP is canonical (64-bit mode) or inside the code segment. The raise sets RIP back to this instruction. */
+  checkTarget(rip: Val): void {
+    const bad = this.is64
+      ? this.ne(this.sar(this.shl(rip, 16), 16), rip)
+      : this.ltU(this.zext(this.getState(segAddress(1) + SEG.limit, 32), 64), rip);
+    this.raiseIf(bad, 13, 0);
+  }
+
   // ---- what an engine provides
 
   abstract load(segment: number, offset: Val, width: Width): Val;
   abstract store(segment: number, offset: Val, v: Val): void;
-  abstract push(v: Val): void;
-  abstract pop(width: 16 | 32 | 64): Val;
   abstract nextRip(): Val;
   abstract branchIf(condition: Val): void;
   abstract branch(): void;

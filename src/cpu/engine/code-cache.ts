@@ -11,6 +11,7 @@
 
 import type { LinearMemory } from '../../mem/linear-memory.js';
 import { RECORD_BASE, RECORD_SIZE } from '../../mem/layout.js';
+import { S } from '../state.js';
 import { P, PAGE_HEADER, PAGE_STRUCT_BYTES, RECORD_BYTES } from './record.js';
 
 export const CODE_PAGE_TABLE = RECORD_BASE;
@@ -47,6 +48,8 @@ export class CodeCache {
   /** Called when a page gets its first code: the TLBs take its write permission away. */
   protect: (hpaPage: number) => void = () => {};
   /** Called when all records have been given up and their memory is about to be used again. */
+  /** Called before a page is dropped: the compiler gives up what it made of it. */
+  onDrop: ((hpaPage: number) => void) | undefined;
   onReset: (() => void) | undefined;
   /** Account of a new code page: AttributionPort. */
   classify: (hpaPage: number, linear: number) => number = () => 0;
@@ -150,6 +153,8 @@ export class CodeCache {
   private drop(hpaPage: number): void {
     const page = this.pages.get(hpaPage)!;
     const { u32 } = this.m;
+    u32[S.leaveRegion >>> 2] = 1;
+    this.onDrop?.(hpaPage);
     u32[(CODE_PAGE_TABLE >>> 2) + hpaPage] = 0;
     for (const [first, count] of page.runs)
       for (let i = 0; i < count; i++) u32[(first + i * RECORD_BYTES) >>> 2] = this.refetchHandler;

@@ -15,6 +15,7 @@ import { RunControl } from '../run-control.js';
 import { InstructionDecoder } from './decoder.js';
 import { Handlers } from './handlers.js';
 import type { TimingImport } from './host-imports.js';
+import { Compiler, type CompilerOptions } from './regions/compiler.js';
 
 /** The host side of emitted code, one vCPU's. Signatures: host-imports.ts. */
 export interface EmittedCodeHost {
@@ -60,6 +61,8 @@ export class Engine {
   readonly snapshotHooks: SnapshotHooks[] = [];
   /** How often emitted code has called helpers and slow memory accesses: a measure of what a run costs the host. */
   slowCalls = 0;
+  /** Absent: everything is interpreted. */
+  readonly compiler: Compiler | undefined;
   /** The vCPU whose state is in the window. */
   current: EmittedCodeHost | undefined;
 
@@ -70,6 +73,8 @@ export class Engine {
     readonly timing?: EngineTiming,
     /** The processor's encodings: what it does not advertise raises #UD. Absent: all that are described. */
     encodings?: EncodingSet,
+    /** Absent: no compiler. */
+    compiler?: CompilerOptions,
   ) {
     this.control = new RunControl(timing !== undefined);
     this.cache = new CodeCache(m);
@@ -91,11 +96,18 @@ export class Engine {
     this.decoder = new InstructionDecoder(m, this.cache, this.handlers, timing, encodings);
     this.breakpoints = new Breakpoints(m, this.cache, this.handlers.base.breakpoint, this.handlers.base.refetch);
     this.decoder.onDecoded = (page, offsets) => this.breakpoints.decoded(page, offsets);
-    this.cache.onReset = () => this.breakpoints.forget();
     for (const points of [this.breakpoints, this.watchpoints]) {
       const lift = (): void => (points.any ? points.lift() : undefined), lay = (): void => (points.any ? points.lay() : undefined);
       this.snapshotHooks.push({ beforeSnapshot: lift, afterSnapshot: lay, beforeRestore: lift, afterRestore: lay });
     }
+    this.compiler = compiler === undefined ? undefined : new Compiler(m, this.handlers, timing !== undefined, compiler);
+    this.breakpoints.onChange = () => this.compiler?.evict();
+    this.snapshotHooks.push({ beforeSnapshot: () => this.compiler?.hide(), afterSnapshot: () => this.compiler?.show(), beforeRestore: () => this.compiler?.evict() });
+    this.cache.onDrop = (page) => this.compiler?.dropPage(page);
+    this.cache.onReset = () => {
+      this.breakpoints.forget();
+      this.compiler?.forget();
+    };
     this.cache.refetchHandler = this.handlers.base.refetch;
     this.cache.protect = (page) => this.tlb.protectPage(page);
     this.tlb.isCodePage = (page) => this.cache.isCodePage(page);
@@ -112,8 +124,9 @@ export class Engine {
     this.current!.leaveAfterInstruction();
   }
 
-  /** The table index of what a record does, whatever stands in its place. */
+  /** The table index of what a record does, whatever stands in its place: a breakpoint, a compiled region. */
   handlerOf(record: number): number {
-    return this.breakpoints.handlerOf(record);
+    const handler = this.breakpoints.handlerOf(record);
+    return this.compiler?.handlerOf(record, handler) ?? handler;
   }
 }

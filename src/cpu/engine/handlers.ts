@@ -15,6 +15,8 @@ import { baseModule } from './base-handlers.js';
 import { type Form, formOf } from './forms.js';
 import { FETCH_AT, HANDLER_TYPE, IMPORTS, TIMING_IMPORTS, type TimingImport } from './host-imports.js';
 import { type Addressing, InterpreterBuilder, type Variant } from './interpreter-builder.js';
+import { SLOW_IMPORTS } from './regions/slow-paths.js';
+import { type Usage, usageOf } from './usage.js';
 
 const ADDRESSINGS: readonly Addressing[] = ['register', 'flat', 'full', 'segmented'];
 const TABLE_SLOTS = 32768;
@@ -22,13 +24,11 @@ const MAX_PAGES = 65536;
 
 const variantKey = (code: number, addressing: Addressing, codeSize: number): string => `${code}.${addressing}.${codeSize}`;
 
-function emitVariant(spec: InsnSpec, v: Variant): InterpreterBuilder {
-  // The first pass finds out which operands the body writes, so that their reads can ask for write permission.
-  const probe = new InterpreterBuilder(v);
-  spec.body(probe, ...probe.operands());
-  const real = new InterpreterBuilder(v, probe.writes());
-  spec.body(real, ...real.operands());
-  return real;
+/** What a handler was made from. */
+export interface HandlerInfo {
+  readonly spec: InsnSpec;
+  readonly variant: Variant;
+  readonly usage: Usage;
 }
 
 function variantsOf(form: Form, codeSize: 16 | 32 | 64): Addressing[] {
@@ -42,8 +42,9 @@ function variantsOf(form: Form, codeSize: 16 | 32 | 64): Addressing[] {
 
 interface Family {
   readonly module: WasmModule;
-  /** Keys of the exports h0, h1, ... */
+  /** Keys of the exports h0, h1, ... and what each was made from. */
   readonly keys: readonly string[];
+  readonly infos: readonly HandlerInfo[];
 }
 const families = new Map<string, Family>();
 
@@ -59,18 +60,22 @@ function family(spec: InsnSpec, codeSize: 16 | 32 | 64, timing: boolean): Family
     for (const [n, t] of Object.entries(TIMING_IMPORTS)) module.importFunction(n, t);
     if (module.importFunction('fetchAt', { params: [I32], results: [I32] }) !== FETCH_AT) throw new Error('FETCH_AT is not where it is');
   }
-  const keys: string[] = [];
+  const keys: string[] = [], infos: HandlerInfo[] = [];
   for (const code of spec.forms) {
     const info = opCodeInfo(code);
     if (!(codeSize === 64 ? info.mode64 : codeSize === 32 ? info.mode32 : info.mode16)) continue;
     const form = formOf(code);
     for (const addressing of variantsOf(form, codeSize)) {
-      const b = emitVariant(spec, { form, addressing, codeSize, timing });
+      const variant = { form, addressing, codeSize, timing }, usage = usageOf(spec, variant);
+      infos.push({ spec, variant, usage });
+      // Reads of operands that the body also writes ask for write permission.
+      const b = new InterpreterBuilder(variant, usage.written);
+      spec.body(b, ...b.operands());
       module.add(b.finishBody(), HANDLER_TYPE.results, `h${keys.length}`);
       keys.push(variantKey(code, addressing, codeSize));
     }
   }
-  f = { module: new Wasm.Module(module.finish()), keys };
+  f = { module: new Wasm.Module(module.finish()), keys, infos };
   families.set(name, f);
   return f;
 }
@@ -90,7 +95,10 @@ export class Handlers {
   readonly fetchAt: ((record: number) => number) | undefined;
   /** Table indices of the base handlers. */
   readonly base: Readonly<Record<(typeof BASE)[number], number>>;
-  private readonly imports: WasmImports;
+  /** What emitted modules import under `env`. */
+  readonly imports: WasmImports;
+  private readonly infos: (HandlerInfo | undefined)[] = [];
+  private readonly free: number[] = [];
   private readonly indices = new Map<string, number>();
   private used = 0;
 
@@ -108,6 +116,7 @@ export class Handlers {
     env['branchSlow'] = exports['branchSlow'];
     env['dispatch'] = exports['dispatch'];
     env['fetchAt'] = exports['fetchAt'];
+    for (const name of Object.keys(SLOW_IMPORTS)) env[name] = exports[name];
     this.imports = { env };
     this.enter = exports['enter'] as Enter;
     this.resume = exports['resume'] as Enter;
@@ -117,10 +126,21 @@ export class Handlers {
     this.base = base as Handlers['base'];
   }
 
-  private put(f: unknown): number {
-    if (this.used >= TABLE_SLOTS) throw new Error('the function table is full');
-    this.table.set(this.used, f);
-    return this.used++;
+  /** Puts a function in a free slot: its index. */
+  put(f: unknown): number {
+    const index = this.free.pop() ?? this.used++;
+    if (index >= TABLE_SLOTS) throw new Error('the function table is full');
+    this.table.set(index, f);
+    return index;
+  }
+  /** Gives a slot of `put` back; nothing may refer to it any more. */
+  remove(index: number): void {
+    this.table.set(index, null);
+    this.free.push(index);
+  }
+  /** What the handler at a table index was made from; undefined for base handlers. */
+  info(index: number): HandlerInfo | undefined {
+    return this.infos[index];
   }
 
   /** Table index of the handler for a decoded instruction. */
@@ -132,7 +152,11 @@ export class Handlers {
     if (known !== undefined) return known;
     const f = family(spec, size, this.timing);
     const exports = new Wasm.Instance(f.module, this.imports).exports;
-    f.keys.forEach((k, i) => this.indices.set(k, this.put(exports[`h${i}`])));
+    f.keys.forEach((k, i) => {
+      const at = this.put(exports[`h${i}`]);
+      this.indices.set(k, at);
+      this.infos[at] = f.infos[i];
+    });
     const index = this.indices.get(key);
     if (index === undefined) throw new Error(`no handler ${key} of ${spec.name}`);
     return index;

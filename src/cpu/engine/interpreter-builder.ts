@@ -8,7 +8,7 @@
 import { TLB_ENTRIES } from '../../mmu/tlb.js';
 import type { Operand, Val, Width } from '../builder.js';
 import type { InsnHelper } from '../insn.js';
-import { FS, GS, LEFT_BY, RSP, S, SCRATCH_DATA, SEG, SS, gprAddress, segAddress } from '../state.js';
+import { FS, GS, LEFT_BY, S, SCRATCH_DATA, SEG, segAddress } from '../state.js';
 import { FunctionEmitter } from '../../wasm/function.js';
 import { I32 } from '../../wasm/opcodes.js';
 import { V } from './arithmetic-builder.js';
@@ -40,7 +40,7 @@ export const HANDLER_TYPE_INDEX = 0;
 
 const REC = 0, LEFT = 1; // parameters
 
-interface Access {
+export interface Access {
   /** Linear-memory address of the data, in a local. */
   readonly address: Val;
   readonly kind: number;
@@ -49,7 +49,6 @@ interface Access {
 export class InterpreterBuilder extends CodeBuilder {
   readonly operandWidth: 8 | 16 | 32 | 64;
   readonly codeSize: 16 | 32 | 64;
-  private readonly is64: boolean;
   private readonly list: InterpreterOperand[];
   /** The body ended in a transfer of its own. */
   private ended = false;
@@ -62,7 +61,6 @@ export class InterpreterBuilder extends CodeBuilder {
     super(new FunctionEmitter(HANDLER_TYPE.params));
     this.operandWidth = variant.form.operandWidth;
     this.codeSize = variant.codeSize;
-    this.is64 = variant.codeSize === 64;
     this.list = variant.form.operands.map((k, i) => new InterpreterOperand(this, k, i));
   }
 
@@ -207,30 +205,6 @@ export class InterpreterBuilder extends CodeBuilder {
     this.writeAccess(this.accessSegment(segment, offset, v.width, ACCESS_WRITE), v);
   }
 
-  // ---- stack: SDM 1 §6.2.2 "Setting Up Stacks", address size of the stack segment
-
-  private stackOffset(rsp: Val): Val {
-    return this.is64 ? rsp : this.and(rsp, this.zext(this.getState(S.stackMask, 32), 64));
-  }
-  /** Writes a new stack pointer: only SP outside 64-bit mode when the stack segment is 16-bit. */
-  private setStackPointer(old: Val, value: Val): void {
-    if (this.is64) return this.setState(gprAddress(RSP), value);
-    const mask = this.zext(this.getState(S.stackMask, 32), 64);
-    this.setState(gprAddress(RSP), this.or(this.and(old, this.not(mask)), this.and(value, mask)));
-  }
-  push(v: Val): void {
-    const rsp = this.getState(gprAddress(RSP), 64);
-    const next = this.sub(rsp, this.c(64, v.width / 8));
-    this.store(SS, this.stackOffset(next), v);
-    this.setStackPointer(rsp, next);
-  }
-  pop(width: 16 | 32 | 64): Val {
-    const rsp = this.getState(gprAddress(RSP), 64);
-    const v = this.load(SS, this.stackOffset(rsp), width);
-    this.setStackPointer(rsp, this.add(rsp, this.c(64, width / 8)));
-    return v;
-  }
-
   // ---- control transfer
 
   nextRip(): Val {
@@ -312,14 +286,6 @@ export class InterpreterBuilder extends CodeBuilder {
     f.i32(0).i32(LEFT_BY.blockEnd).mem('i32.store', S.leftBy).op('return').end();
     f.i32(0).get(LEFT).returnCall(IMPORT_INDEX.dispatch);
   }
-  /** #GP(0) unless RIP is canonical (64-bit mode) or inside the code segment. The raise sets RIP back to this instruction. */
-  checkTarget(rip: Val): void {
-    const bad = this.is64
-      ? this.ne(this.sar(this.shl(rip, 16), 16), rip)
-      : this.ltU(this.zext(this.getState(segAddress(1) + SEG.limit, 32), 64), rip);
-    this.raiseIf(bad, 13, 0);
-  }
-
   // ---- string instructions
 
   repeat(): Val {

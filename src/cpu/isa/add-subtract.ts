@@ -8,7 +8,7 @@
 import { Mnemonic } from 'iced-x86';
 import type { Body } from '../builder.js';
 import { allForms, insn } from '../insn.js';
-import { addCarries, subBorrows } from './carries.js';
+import { adcCarries, addCarries, sbbBorrows, subBorrows } from './carries.js';
 
 const adder = (withCarry: boolean): Body => (s, dst, src) => {
   const x = dst.read();
@@ -16,7 +16,7 @@ const adder = (withCarry: boolean): Body => (s, dst, src) => {
   const plain = s.add(x, y);
   const sum = withCarry ? s.add(plain, s.zext(s.flag('CF'), x.width)) : plain;
   dst.write(sum);
-  s.setArithmeticFlags(sum, addCarries(s, x, y, sum));
+  s.setArithmeticFlags(sum, (withCarry ? adcCarries : addCarries)(s, x, y, sum));
 };
 
 const subtracter = (withBorrow: boolean, keep: boolean): Body => (s, dst, src) => {
@@ -25,7 +25,7 @@ const subtracter = (withBorrow: boolean, keep: boolean): Body => (s, dst, src) =
   const plain = s.sub(x, y);
   const difference = withBorrow ? s.sub(plain, s.zext(s.flag('CF'), x.width)) : plain;
   if (keep) dst.write(difference);
-  s.setArithmeticFlags(difference, subBorrows(s, x, y, difference));
+  s.setArithmeticFlags(difference, (withBorrow ? sbbBorrows : subBorrows)(s, x, y, difference));
 };
 
 insn('ADD', { forms: allForms(Mnemonic.Add), lockable: true, body: adder(false) });
@@ -72,7 +72,7 @@ const oneFlagAdder = (flag: 'CF' | 'OF'): Body => (s, dst, src) => {
   const x = dst.read();
   const y = src.read();
   const sum = s.add(s.add(x, y), s.zext(s.flag(flag), x.width));
-  const carry = s.msb(addCarries(s, x, y, sum));
+  const carry = s.msb(adcCarries(s, x, y, sum));
   dst.write(sum);
   s.setFlags({ [flag]: carry });
 };

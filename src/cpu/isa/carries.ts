@@ -7,10 +7,11 @@
 
 import type { Builder, Val } from '../builder.js';
 
-/** Carries of `sum` = x + y (+ carry). */
-export const addCarries = (s: Builder, x: Val, y: Val, sum: Val): Val =>
-  s.or(s.and(x, y), s.and(s.or(x, y), s.not(sum)));
-
-/** Borrows of `difference` = x - y (- borrow). */
-export const subBorrows = (s: Builder, x: Val, y: Val, difference: Val): Val =>
-  s.or(s.and(s.not(x), y), s.and(s.or(s.not(x), y), difference));
+/** Carries of `sum` = x + y. */
+export const addCarries = (s: Builder, x: Val, y: Val, sum: Val): Val => s.carries('add', x, y, sum);
+/** Carries of `sum` = x + y + carry. */
+export const adcCarries = (s: Builder, x: Val, y: Val, sum: Val): Val => s.carries('adc', x, y, sum);
+/** Borrows of `difference` = x - y. */
+export const subBorrows = (s: Builder, x: Val, y: Val, difference: Val): Val => s.carries('sub', x, y, difference);
+/** Borrows of `difference` = x - y - borrow. */
+export const sbbBorrows = (s: Builder, x: Val, y: Val, difference: Val): Val => s.carries('sbb', x, y, difference);

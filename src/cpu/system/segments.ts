@@ -22,6 +22,8 @@ export const isV86 = (s: CpuState): boolean => (s.get32(S.rflagsRest) & VM) !== 
 export const isFlatSelectorMode = (s: CpuState): boolean => isRealMode(s) || isV86(s);
 
 /** Word offsets in a segment entry. */
+/** Bit of `S.flatSegments`. */
+export const FLAT_STACK = 1 << 6;
 const LIMIT_READ = SEG.limitRead >>> 2, LIMIT_WRITE = SEG.limitWrite >>> 2, SLOW = SEG.slow >>> 2;
 
 /** Recomputes what the fast path looks at. For `modeChanged` and everything that writes a hidden part. */
@@ -49,11 +51,22 @@ export function refreshFastLimits(s: CpuState, index: number): void {
   u32[at + LIMIT_READ] = read;
   u32[at + LIMIT_WRITE] = write;
   u32[at + SLOW] = slow;
+  noteFlat(s, index);
+}
+/** Keeps `S.flatSegments`. */
+function noteFlat(s: CpuState, index: number): void {
+  const { u32 } = s.m;
+  const at = segAddress(index) >>> 2;
+  const flat = u32[at] === 0 && u32[at + LIMIT_READ] === 0xffff_ffff && u32[at + LIMIT_WRITE] === 0xffff_ffff && u32[at + SLOW] === 0;
+  if (flat) u32[S.flatSegments >>> 2]! |= 1 << index;
+  else u32[S.flatSegments >>> 2]! &= ~(1 << index);
 }
 
 /** Refreshes all six (after a change of mode). */
 export function refreshAllFastLimits(s: CpuState): void {
   for (let i = 0; i < 6; i++) refreshFastLimits(s, i);
+  if (s.get32(S.stackMask) === 0xffff_ffff) s.m.u32[S.flatSegments >>> 2]! |= FLAT_STACK;
+  else s.m.u32[S.flatSegments >>> 2]! &= ~FLAT_STACK;
 }
 
 /**
@@ -72,6 +85,7 @@ export function setSegment(s: CpuState, index: number, selector: number, base: b
 /** Writes a segment's base alone (WRMSR FS_BASE, SWAPGS). */
 export function setSegmentBase(s: CpuState, index: number, base: bigint): void {
   s.set64(segAddress(index) + SEG.base, base);
+  if (!s.mode64) noteFlat(s, index);
 }
 
 /** A null selector: unusable, base and limit zero. SS keeps the privilege level in its DPL (64-bit mode runs with a null SS). */

@@ -1,0 +1,326 @@
+/**
+ * The compiler: finds hot code by looking where the guest is every SAMPLE cycles, makes regions of it, and installs them.
+ *
+ * A region is installed by putting its table index in the place of its first record's handler; the interpreter's chain runs into
+ * it like into any other handler. The interpreter's own index is kept, so that a region can be taken out again: when its page is
+ * dropped, when there are too many, or when someone wants to see the records as the interpreter has them (snapshots).
+ *
+ * Invariant: regions change nothing that a guest, a clock or a snapshot could see. Where they are and when they were made is
+ * therefore free to depend on anything; it depends on cycles alone, so that statistics are the same in every run.
+ */
+
+import type { LinearMemory } from '../../../mem/linear-memory.js';
+import { RAM_BASE } from '../../../mem/layout.js';
+import { Wasm } from '../../../wasm/host.js';
+import { ModuleBuilder } from '../../../wasm/module.js';
+import { I32 } from '../../../wasm/opcodes.js';
+import { DS, ES, MODE, S, SS } from '../../state.js';
+import { FLAT_STACK } from '../../system/segments.js';
+import { CODE_PAGE_TABLE } from '../code-cache.js';
+import { FETCH_AT, HANDLER_TYPE, IMPORTS, IMPORT_INDEX, TIMING_IMPORTS, TIMING_INDEX } from '../host-imports.js';
+import type { Handlers } from '../handlers.js';
+import { P, PAGE_HEADER, R } from '../record.js';
+import { slotOf } from '../usage.js';
+import { RegionBuilder, type RegionImports } from './region-builder.js';
+import { dirtyBehindAccess } from './region-state.js';
+import { SLOW_IMPORTS, type SlowImport } from './slow-paths.js';
+import { type Block, RegionReader, edgesOf } from './region.js';
+import { analyse } from './structure.js';
+
+const MAX_PAGES = 65536;
+/** Segments that a region may take for flat. */
+const USUALLY_FLAT = (1 << ES) | (1 << SS) | (1 << DS) | FLAT_STACK;
+
+export interface CompilerOptions {
+  /** Cycles between two looks at where the guest is. */
+  readonly sample: number;
+  /** Times that a place must have been seen before it is compiled; 0: whatever a chain begins with is compiled at once. */
+  readonly threshold: number;
+  /** The same for a place that some region has already, though it begins elsewhere: the guest will come to its beginning. */
+  readonly coveredThreshold: number;
+  /** Cycles that a region runs before the loop has its turn: then the host's optimised code can take the place of the first. */
+  readonly longest: number;
+  /** Regions and bytes of WebAssembly that are kept at most; beyond, all are given up and the hot ones come back. */
+  readonly maxRegions: number;
+  readonly maxBytes: number;
+}
+export const DEFAULT_COMPILER: CompilerOptions = { sample: 10_000, threshold: 2, coveredThreshold: 12, longest: 500_000, maxRegions: 3000, maxBytes: 24 << 20 };
+
+/** `--engine compiler`: as little as possible is interpreted. For tests, and to see what compiling costs. */
+export const EAGER_COMPILER: CompilerOptions = { ...DEFAULT_COMPILER, sample: 500, threshold: 0 };
+
+export interface CompilerStats {
+  /** Regions made since the start, and those installed now. */
+  compiled: number;
+  regions: number;
+  /** WebAssembly bytes of the regions installed now. */
+  bytes: number;
+  /** Looks at where the guest was, and how many of them found it in a region. */
+  samples: number;
+  hits: number;
+  /** Guest instructions that regions made since the start have. */
+  instructions: number;
+  evictions: number;
+}
+
+interface Installed {
+  readonly record: number;
+  /** The interpreter's handler of the record. */
+  readonly handler: number;
+  readonly slot: number;
+  readonly hpaPage: number;
+  readonly bytes: number;
+  /** All its records. */
+  readonly records: readonly number[];
+}
+
+export class Compiler {
+  /** Cycles until the next look at the guest. */
+  private untilSample: number;
+  private from = 0;
+  private cutOff = 0;
+  readonly stats: CompilerStats = { compiled: 0, regions: 0, bytes: 0, samples: 0, hits: 0, instructions: 0, evictions: 0 };
+  private readonly installed = new Map<number, Installed>();
+  /** How many regions have a record. */
+  private readonly covered = new Map<number, number>();
+  private readonly byPage = new Map<number, Set<number>>();
+  private readonly seen = new Map<number, number>();
+  /** Records that cannot be compiled. */
+  private readonly refused = new Set<number>();
+  /** Slots of regions that are gone, and the handlers that they stood for. */
+  private readonly removed = new Map<number, number>();
+  private readonly reader: RegionReader;
+  private readonly imports: RegionImports;
+
+  constructor(
+    private readonly m: LinearMemory,
+    private readonly handlers: Handlers,
+    private readonly timing: boolean,
+    readonly options: CompilerOptions = DEFAULT_COMPILER,
+  ) {
+    this.untilSample = options.sample;
+    this.reader = new RegionReader(m, handlers, (record) => this.handlerOf(record, m.u32[(record + R.handler) >>> 2]!));
+    const first = timing ? FETCH_AT + 1 : Object.keys(IMPORTS).length;
+    const slow = Object.fromEntries(Object.keys(SLOW_IMPORTS).map((n, i) => [n, first + i])) as Record<SlowImport, number>;
+    const { access, segmentAccess, commit, helper, raise, branchSlow, dispatch } = IMPORT_INDEX;
+    this.imports = {
+      access, segmentAccess, commit, helper, raise, branchSlow, dispatch, ...slow,
+      ...(timing ? { timing: { data: TIMING_INDEX.data, branch: TIMING_INDEX.branch, jump: TIMING_INDEX.jump, span: TIMING_INDEX.span, string: TIMING_INDEX.string, fetchAt: FETCH_AT } } : {}),
+    };
+  }
+
+  /** The interpreter's handler of a record that a region begins with, else what is given. */
+  handlerOf(record: number, otherwise: number): number {
+    return this.installed.get(record)?.handler ?? otherwise;
+  }
+
+  // ---- looking where the guest is
+
+  /** Cycles that a chain may take, regions included. */
+  get longestChain(): number {
+    return this.untilSample + this.options.longest;
+  }
+  /** Before a chain: cuts the slice where the next look is due. A cut is a stop like any other (exact-run.ts): the run does not change. */
+  cut(left: number): void {
+    const { i32 } = this.m;
+    const spare = left - this.untilSample;
+    if (spare > 0) {
+      i32[S.sliceBudget >>> 2]! -= spare;
+      i32[S.left >>> 2]! -= spare;
+      i32[S.sampleSpare >>> 2] = spare;
+    }
+    this.cutOff = i32[S.sampleSpare >>> 2]!;
+    this.from = i32[S.sliceBudget >>> 2]! - i32[S.left >>> 2]!;
+  }
+  /** Behind a chain: the slice has its cycles again. */
+  join(): void {
+    const { i32 } = this.m;
+    const spare = i32[S.sampleSpare >>> 2]!;
+    // A region that took the cycles needs no look.
+    if (spare !== this.cutOff) {
+      this.stats.samples++;
+      this.stats.hits++;
+      this.untilSample = this.options.sample;
+    } else this.untilSample -= i32[S.sliceBudget >>> 2]! - i32[S.left >>> 2]! - this.from;
+    if (spare === 0) return;
+    i32[S.sliceBudget >>> 2]! += spare;
+    i32[S.left >>> 2]! += spare;
+    i32[S.sampleSpare >>> 2] = 0;
+  }
+  get due(): boolean {
+    return this.untilSample <= 0;
+  }
+  /**
+   * A look at where the guest is: behind a chain, with RIP exact.
+   * @param blockEnd the chain ended because its cycles were used up, not for a reason of its own
+   */
+  sample(blockEnd: boolean): void {
+    const { m, stats } = this;
+    stats.samples++;
+    this.untilSample = this.options.sample;
+    if (!blockEnd) return;
+    const record = this.recordHere();
+    if (record === 0 || this.installed.has(record)) return;
+    if (this.refused.has(record)) return;
+    const times = (this.seen.get(record) ?? 0) + 1;
+    if (times < (this.covered.has(record) ? this.options.coveredThreshold : this.options.threshold)) {
+      this.seen.set(record, times);
+      return;
+    }
+    this.seen.delete(record);
+    if (!this.compile(m.u32[S.currentPage >>> 2]!, record)) this.refused.add(record);
+  }
+  /** A chain is about to begin at a record of the current page: compiles it when nothing is to be interpreted that can be compiled. */
+  entering(record: number): void {
+    if (this.options.threshold > 0 || this.installed.has(record) || this.refused.has(record) || this.m.u32[S.mode >>> 2] === MODE.bits16) return;
+    if (!this.compile(this.m.u32[S.currentPage >>> 2]!, record)) this.refused.add(record);
+  }
+  /** The decoded record at RIP if it lies in the page that ran last, else 0. */
+  private recordHere(): number {
+    const { u32 } = this.m;
+    const page = u32[S.currentPage >>> 2]!;
+    if (page === 0 || u32[(page + P.mode) >>> 2] !== u32[S.mode >>> 2] || u32[S.mode >>> 2] === MODE.bits16) return 0;
+    const off = (u32[S.rip >>> 2]! - u32[S.codeBase >>> 2]!) >>> 0;
+    if (off > 4095) return 0;
+    // A structure that was dropped has no place in the table any more.
+    let at = u32[(CODE_PAGE_TABLE >>> 2) + u32[(page + P.hpaPage) >>> 2]!]!;
+    while (at !== 0 && at !== page) at = u32[(at + P.next) >>> 2]!;
+    return at === 0 ? 0 : u32[(page + PAGE_HEADER + 4 * off) >>> 2]!;
+  }
+
+  /** Compiles the region that grows from a record, and installs it. */
+  compile(page: number, record: number): boolean {
+    const { m, handlers, stats, options } = this;
+    const blocks = this.reader.read(page, record);
+    if (blocks === undefined) return false;
+    const order = analyse(blocks[0]!);
+    const hpaPage = m.u32[(page + P.hpaPage) >>> 2]!;
+    const { used, written, dirtyAt } = this.registers(order);
+    const mode = m.u32[(page + P.mode) >>> 2]!;
+    const builder = new RegionBuilder(m, mode === MODE.bits64 ? 64 : 32, this.imports, used, written, hpaPage, dirtyAt, mode === MODE.bits64 ? 0 : m.u32[S.flatSegments >>> 2]! & USUALLY_FLAT, (r) =>
+      this.handlerOf(r, m.u32[(r + R.handler) >>> 2]!),
+    );
+    const emitter = builder.region(order);
+    const module = new ModuleBuilder(RAM_BASE / 65536, MAX_PAGES);
+    module.type(HANDLER_TYPE);
+    for (const [n, t] of Object.entries(IMPORTS)) module.importFunction(n, t);
+    if (this.timing) {
+      for (const [n, t] of Object.entries(TIMING_IMPORTS)) module.importFunction(n, t);
+      module.importFunction('fetchAt', { params: [I32], results: [I32] });
+    }
+    for (const [n, t] of Object.entries(SLOW_IMPORTS)) module.importFunction(n, t);
+    module.add(emitter, HANDLER_TYPE.results, 'region');
+    const bytes = module.finish();
+    if (this.installed.size >= options.maxRegions || stats.bytes + bytes.length > options.maxBytes) this.evict();
+    const slot = handlers.put(new Wasm.Instance(new Wasm.Module(bytes), handlers.imports).exports['region']);
+    const region: Installed = { record, handler: m.u32[(record + R.handler) >>> 2]!, slot, hpaPage, bytes: bytes.length, records: order.flatMap((b) => b.steps.map((x) => x.record)) };
+    for (const r of region.records) this.covered.set(r, (this.covered.get(r) ?? 0) + 1);
+    this.installed.set(record, region);
+    this.removed.delete(slot);
+    const list = this.byPage.get(hpaPage);
+    if (list === undefined) this.byPage.set(hpaPage, new Set([record]));
+    else list.add(record);
+    m.u32[(record + R.handler) >>> 2] = slot;
+    stats.compiled++;
+    stats.regions++;
+    stats.bytes += bytes.length;
+    stats.instructions += region.records.length;
+    return true;
+  }
+
+  /** Registers that the blocks name, and those that may be changed where each block begins. */
+  private registers(order: readonly Block[]): { used: number; written: number; dirtyAt: Map<Block, number> } {
+    const { i32 } = this.m;
+    let used = 0, all = 0;
+    const steps = new Map<Block, { synchronises: boolean; written: number }[]>();
+    for (const b of order) {
+      const list: { synchronises: boolean; written: number }[] = [];
+      for (const { record, info } of b.steps) {
+        if (info === undefined) continue;
+        const { usage, variant } = info;
+        used |= usage.named;
+        let written = usage.namedWritten;
+        for (const at of [R.base, R.index]) {
+          const slot = slotOf(i32[(record + at) >>> 2]!);
+          if (slot >= 0) used |= 1 << slot;
+        }
+        variant.form.operands.forEach((k, i) => {
+          const slot = i < 3 && (k.kind === 'reg' || k.kind === 'rm') ? slotOf(i32[(record + R.op + 4 * i) >>> 2]!) : -1;
+          if (slot < 0) return;
+          used |= 1 << slot;
+          if (usage.written.has(i)) written |= 1 << slot;
+        });
+        all |= written;
+        list.push({ synchronises: usage.synchronises, written });
+      }
+      steps.set(b, list);
+    }
+    const behind = (b: Block, before: number): number =>
+      steps.get(b)!.reduce((mask, x) => (x.synchronises ? dirtyBehindAccess(mask) : mask) | x.written, before);
+    const dirtyAt = new Map<Block, number>(order.map((b) => [b, 0]));
+    for (let changed = true; changed; ) {
+      changed = false;
+      for (const b of order) {
+        const out = behind(b, dirtyAt.get(b)!);
+        for (const e of edgesOf(b)) {
+          if (e.to === undefined) continue;
+          const old = dirtyAt.get(e.to)!;
+          if ((old | out) === old) continue;
+          dirtyAt.set(e.to, old | out);
+          changed = true;
+        }
+      }
+    }
+    return { used, written: all, dirtyAt };
+  }
+
+  /** A page of code is about to be dropped. */
+  dropPage(hpaPage: number): void {
+    const list = this.byPage.get(hpaPage);
+    if (list === undefined) return;
+    this.byPage.delete(hpaPage);
+    for (const record of list) this.remove(this.installed.get(record)!);
+  }
+  private remove(r: Installed): void {
+    const { handlers, stats } = this;
+    this.installed.delete(r.record);
+    this.replace(r.record, r.slot, r.handler);
+    handlers.remove(r.slot);
+    this.removed.set(r.slot, r.handler);
+    for (const x of r.records) {
+      const n = this.covered.get(x)!;
+      if (n > 1) this.covered.set(x, n - 1);
+      else this.covered.delete(x);
+    }
+    stats.regions--;
+    stats.bytes -= r.bytes;
+  }
+  /** Gives everything up; what is hot comes back. */
+  evict(): void {
+    for (const r of [...this.installed.values()]) this.remove(r);
+    this.forget();
+    this.stats.evictions++;
+  }
+  /** The records have been replaced (a reset of the code cache, a snapshot): nothing known of them holds. */
+  forget(): void {
+    this.byPage.clear();
+    this.seen.clear();
+    this.refused.clear();
+  }
+  /** Puts the interpreter's handlers back for a while; `show` installs the regions again. */
+  hide(): void {
+    for (const r of this.installed.values()) this.replace(r.record, r.slot, r.handler);
+  }
+  show(): void {
+    for (const r of this.installed.values()) this.replace(r.record, r.handler, r.slot);
+  }
+  /** Changes a record's handler unless something else stands in its place. */
+  private replace(record: number, from: number, to: number): void {
+    const { u32 } = this.m, at = (record + R.handler) >>> 2;
+    if (u32[at] === from) u32[at] = to;
+  }
+  /** A `stop` record is taken out again: what stands for `handler`, which it had replaced, now. */
+  current(handler: number): number {
+    return this.removed.get(handler) ?? handler;
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * What a description uses, found by running it once over a builder that takes notes: registers that it names itself, operands
+ * that it writes, whether it looks at memory or calls a helper, and how it ends. The interpreter asks for write permission by it; the
+ * compiler decides by it which registers a region holds in locals.
+ */
+
+import type { Val, Width } from '../builder.js';
+import type { InsnHelper, InsnSpec } from '../insn.js';
+import { S, XMM_STRIDE, gprAddress } from '../state.js';
+import { InterpreterBuilder, type Access, type Variant } from './interpreter-builder.js';
+
+/** Registers that a region may hold in locals: bit 0-15 the general registers, bit 16-31 the XMM registers; -1 for other state. */
+export function slotOf(address: number): number {
+  if (address >= S.gpr && address < gprAddress(16)) return (address - S.gpr) >>> 3;
+  if (address >= S.xmm && address < S.xmm + 16 * XMM_STRIDE) return 16 + Math.floor((address - S.xmm) / XMM_STRIDE);
+  return -1;
+}
+
+export interface Usage {
+  /** Registers (bits of `slotOf`) that the description reads or writes by name, not through an operand. */
+  readonly named: number;
+  /** Those of them that it writes. */
+  readonly namedWritten: number;
+  /** Operands that it writes. */
+  readonly written: ReadonlySet<number>;
+  readonly writesFlags: boolean;
+  readonly stores: boolean;
+  /** Accesses memory or runs a helper, if only sometimes: something may want the chain to leave behind it. */
+  readonly looks: boolean;
+  /** One memory access and nothing else that could fail, no helper: a load or a store. */
+  readonly single: 'load' | 'store' | undefined;
+  /** Always accesses memory or runs a helper, whatever its operands are: the state is exact there. */
+  readonly synchronises: boolean;
+  /** The transfer that it ends in; absent: it goes on with the next instruction. */
+  readonly ends: 'branchIf' | 'branch' | 'jump' | undefined;
+}
+
+class UsageProbe extends InterpreterBuilder {
+  named = 0;
+  namedWritten = 0;
+  writesFlags = false;
+  stores = false;
+  looks = false;
+  synchronises = false;
+  ends: Usage['ends'];
+  private depth = 0;
+  accesses = 0;
+  calls = 0;
+
+  private note(address: number, write: boolean): void {
+    if (address === S.flagsRes || address === S.flagsAux) this.writesFlags ||= write;
+    const slot = slotOf(address);
+    if (slot < 0) return;
+    this.named |= 1 << slot;
+    if (write) this.namedWritten |= 1 << slot;
+  }
+  override getState(address: number, width: 8 | 16 | 32 | 64 | 128): Val {
+    this.note(address, false);
+    return super.getState(address, width);
+  }
+  override setState(address: number, v: Val): void {
+    this.note(address, true);
+    super.setState(address, v);
+  }
+  override writeRegister(address: () => void, offset: number, v: Val): void {
+    if (offset !== 0) this.note(offset, true);
+    super.writeRegister(address, offset, v);
+  }
+  override writeAccess(a: Access, v: Val): void {
+    this.stores = true;
+    super.writeAccess(a, v);
+  }
+  override call(fn: InsnHelper): void {
+    this.looks = true;
+    this.calls++;
+    this.synchronises ||= this.depth === 0;
+    super.call(fn);
+  }
+  override accessLinear(linear: Val, width: Width, kind: number): Access {
+    this.looks = true;
+    this.accesses++;
+    this.synchronises ||= this.depth === 0;
+    return super.accessLinear(linear, width, kind);
+  }
+  override if(condition: Val, then: () => void, otherwise?: () => void): void {
+    this.depth++;
+    super.if(condition, then, otherwise);
+    this.depth--;
+  }
+  override branchIf(condition: Val): void {
+    this.ends = 'branchIf';
+    super.branchIf(condition);
+  }
+  override branch(): void {
+    this.ends = 'branch';
+    super.branch();
+  }
+  override jump(rip: Val): void {
+    this.ends = 'jump';
+    super.jump(rip);
+  }
+}
+
+/** Notes of one description applied to one way of addressing. */
+export function usageOf(spec: InsnSpec, v: Variant): Usage {
+  const p = new UsageProbe(v);
+  spec.body(p, ...p.operands());
+  const alone = p.accesses === 1 && p.calls === 0 && p.synchronises && p.ends === undefined;
+  // A store changes nothing else, so that it is done when the memory has the value.
+  const storesOnly = p.stores && p.namedWritten === 0 && !p.writesFlags && [...p.writes()].every((i) => p.operands()[i]!.isMemory);
+  return {
+    single: !alone ? undefined : !p.stores ? 'load' : storesOnly ? 'store' : undefined,
+    named: p.named, namedWritten: p.namedWritten, written: p.writes(), writesFlags: p.writesFlags, stores: p.stores, looks: p.looks, synchronises: p.synchronises, ends: p.ends,
+  };
+}
