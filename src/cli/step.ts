@@ -94,8 +94,20 @@ function withLink(o: StepOptions, link: Link): StepOptions {
   return { ...base, experiment: origin.path, extension: origin.extension, workload: origin.workloads.join(','), quick: origin.quick };
 }
 
+/** Options that an image has and an experiment has not, and the other way round, with what they are when they are not given. */
+const OF_IMAGES = { append: '', initrd: undefined, symbols: undefined, memory: '256M', cpus: 1, disk: undefined, nic: 'none' } as const;
+const OF_EXPERIMENTS = { extension: 'vtx', workload: undefined, quick: false } as const;
+
+/** An option without effect is a mistake. */
+function refuseOthers(o: StepOptions): void {
+  const others = o.experiment === undefined ? OF_EXPERIMENTS : OF_IMAGES;
+  for (const [name, value] of Object.entries(others))
+    if (o[name as keyof StepOptions] !== value) throw new UserError(`--${name} is for ${o.experiment === undefined ? 'experiments, and there is no --experiment' : 'images; an experiment has its own'}`);
+}
+
 function partsOf(o: StepOptions, link: Link | undefined): Parts {
   if ((o.image === undefined) === (o.experiment === undefined)) throw new UserError(o.image === undefined ? 'name an IMAGE, or an experiment with --experiment' : 'give an IMAGE or --experiment, not both');
+  refuseOthers(o);
   const parts = o.experiment !== undefined ? experiment(o) : ownImage(o), { origin } = parts;
   if (link === undefined) return parts;
   const made = link.origin.kind === 'experiment' ? link.origin.images : link.origin.fingerprint, here = origin.kind === 'experiment' ? origin.images : origin.fingerprint;

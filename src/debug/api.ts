@@ -60,6 +60,8 @@ export interface PlaceView {
   readonly offset?: number;
   readonly file?: string;
   readonly line?: number;
+  /** Where the line's function stands in a caller's place: the lines of the calls, innermost first. */
+  readonly inlinedIn?: readonly { readonly file: string; readonly line: number }[];
 }
 
 export interface RegisterView {

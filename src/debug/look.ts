@@ -82,10 +82,17 @@ export class Look {
     const p = this.program;
     return p?.program.symbols.line(BigInt.asUintN(64, this.linear - p.bias));
   }
-  /** The address begins a statement. */
+  /** Lines of the inlined calls that the place is in, innermost first. */
+  get callLines(): { file: string; line: number }[] {
+    const p = this.program;
+    return p === undefined ? [] : p.program.symbols.lineChain(BigInt.asUintN(64, this.linear - p.bias)).slice(1);
+  }
+  /** The address begins a statement, or an inlined call. */
   get atStatement(): boolean {
     const l = this.line;
-    return l !== undefined && l.statement && l.begin === BigInt.asUintN(64, this.linear - this.program!.bias);
+    if (l === undefined) return false;
+    const { program, bias } = this.program!, link = BigInt.asUintN(64, this.linear - bias);
+    return (l.statement && l.begin === link) || program.symbols.callBegins(link);
   }
   get instruction(): InstructionFacts | undefined {
     return instructionAt(this.reader, this.linear, this.bits);
@@ -110,10 +117,11 @@ export class Look {
   }
 
   get place(): PlaceView {
-    const symbol = this.symbolAt(this.linear), line = this.line;
+    const symbol = this.symbolAt(this.linear), line = this.line, inlinedIn = this.callLines;
     return {
       vcpu: this.vcpu, level: this.level, inGuest: this.inGuest, cpl: this.state.cpl, rip: hex(this.rip), linear: hex(this.linear),
       ...(symbol === undefined ? {} : { symbol: symbol.name, offset: symbol.offset }), ...(line === undefined ? {} : { file: line.file, line: line.line }),
+      ...(inlinedIn.length === 0 ? {} : { inlinedIn }),
     };
   }
 }

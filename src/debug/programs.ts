@@ -60,6 +60,10 @@ export class LoadedProgram {
       if (link >= address && link < address + BigInt(size)) return bytes.subarray(Number(link - address), Number(link - address) + length);
     return undefined;
   }
+  /** Link addresses of the pages that hold code. */
+  *codePages(): IterableIterator<bigint> {
+    for (const { address, size } of this.code) for (let at = address & ~4095n; at < address + BigInt(size); at += 4096n) yield at;
+  }
 }
 
 export class Programs {
@@ -80,20 +84,35 @@ export class Programs {
    * @param space the address space, where it belongs to one program: code that is made at run time (a hypercall page) is that program's
    */
   locate(reader: LinearReader, linear: bigint, space?: string): Located | undefined {
+    const found = this.byPage(reader, linear);
+    if (found === undefined) return space === undefined ? undefined : this.bySpace(reader, linear, space);
+    this.bias.set(found.program, found.bias);
+    if (space !== undefined) this.spaces.set(space, found);
+    return found;
+  }
+  private byPage(reader: LinearReader, linear: bigint): Located | undefined {
     const page = linear & ~4095n, hpa = reader.physical(page);
     if (hpa < 0) return undefined;
     const { bytes, readable } = reader.read(page, PAGE);
     if (readable < PAGE) return undefined;
     const match = this.owners.match(bytes, hpa / PAGE);
-    const found = match === undefined ? this.byWindow(bytes, linear) : { program: this.all[ownerOf(match.account) - 1], bias: page - match.link };
-    if (found === undefined) return this.bySpace(space, linear);
-    this.bias.set(found.program, found.bias);
-    if (space !== undefined) this.spaces.set(space, found);
-    return found;
+    return match === undefined ? this.byWindow(bytes, linear) : { program: this.all[ownerOf(match.account) - 1], bias: page - match.link };
   }
-  private bySpace(space: string | undefined, linear: bigint): Located | undefined {
-    const last = space === undefined ? undefined : this.spaces.get(space);
-    return last?.program.codeAt(BigInt.asUintN(64, linear - last.bias), 1) === undefined ? undefined : last;
+  /** The program that the address space was seen to have, or whose other pages it has. */
+  private bySpace(reader: LinearReader, linear: bigint, space: string): Located | undefined {
+    const known = this.spaces.get(space);
+    if (known !== undefined) return known.program.codeAt(BigInt.asUintN(64, linear - known.bias), 1) === undefined ? undefined : known;
+    for (const program of this.all) {
+      const bias = this.biasOf(program);
+      if (program.codeAt(BigInt.asUintN(64, linear - bias), 1) === undefined) continue;
+      for (const page of program.codePages()) {
+        const found = this.byPage(reader, page + bias);
+        if (found?.program !== program) continue;
+        this.spaces.set(space, found);
+        return found;
+      }
+    }
+    return undefined;
   }
 
   /** The only program that has these bytes at this link address. */

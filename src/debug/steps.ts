@@ -13,6 +13,9 @@ import { type Ended, type RunControl, STEPS_A_PAUSE } from './run-control.js';
 /** Instructions that a line step takes through code without lines before it gives up. */
 const MOST_WITHOUT_LINES = 1_000_000;
 
+/** No frame is larger: RBP is no frame pointer then. */
+const FARTHEST_FRAME = 0x1_0000n;
+
 /** Where a line step began: it ends on another line, function or level. */
 interface LineStart {
   readonly key: string;
@@ -21,7 +24,9 @@ interface LineStart {
   readonly rsp: bigint;
 }
 
-export const lineKey = (l: Look): string => `${l.level} ${l.functionStart ?? ''} ${l.line?.file ?? ''}:${l.line?.line ?? ''}`;
+/** What tells lines apart: the same line of an inlined function, called from elsewhere, is another one. */
+export const lineKey = (l: Look): string =>
+  `${l.level} ${l.functionStart ?? ''} ${l.line?.file ?? ''}:${l.line?.line ?? ''} ${l.callLines.map((c) => `${c.file}:${c.line}`).join(' ')}`;
 const done = (sentence: string): StopView => ({ kind: 'step', sentence });
 
 export class Steps {
@@ -167,11 +172,10 @@ export const domainOf = (l: Look): string | undefined => (l.inGuest || l.state.c
 
 /** Where the running function returns to: by the frame pointer, or by the stack pointer before it is set and after it is gone. */
 export function returnAddress(l: Look): bigint | undefined {
-  if (l.bits !== 64) return undefined;
-  const start = l.functionStart, instruction = l.instruction;
-  if (start === undefined) return undefined;
-  if (l.linear === start || instruction?.flow === 'return') return l.reader.word(l.rsp, 8);
+  const start = l.functionStart, bytes = l.bits / 8, word = BigInt(bytes);
+  if (start === undefined || bytes < 4) return undefined;
+  if (l.linear === start || l.instruction?.flow === 'return') return l.reader.word(l.rsp, bytes);
   // `push rbp` is one byte, and `mov rbp, rsp` follows.
-  if (l.linear === start + 1n) return l.reader.word(l.rsp + 8n, 8);
-  return l.rbp >= l.rsp && l.rbp - l.rsp < 0x1_0000n ? l.reader.word(l.rbp + 8n, 8) : undefined;
+  if (l.linear === start + 1n) return l.reader.word(l.rsp + word, bytes);
+  return l.rbp >= l.rsp && l.rbp - l.rsp < FARTHEST_FRAME ? l.reader.word(l.rbp + word, bytes) : undefined;
 }

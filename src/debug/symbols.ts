@@ -28,9 +28,12 @@ const NO_LINES: LineTable = { files: [], addresses: new BigUint64Array(), file: 
 
 interface Lines {
   readonly lines: LineTable;
-  readonly inlined: readonly InlinedCall[];
+  readonly inlinedBy: ReadonlyMap<bigint, readonly InlinedCall[]>;
 }
-const NOTHING: Lines = { lines: NO_LINES, inlined: [] };
+const NOTHING: Lines = { lines: NO_LINES, inlinedBy: new Map() };
+const BLOCK_SHIFT = 8n;
+/** No function is as long: such a range comes from a damaged file. */
+const LARGEST_CALL = 1n << 20n;
 
 /** One character a byte. */
 function latin1(bytes: Uint8Array): string {
@@ -56,21 +59,22 @@ export class Symbols {
   private readonly list: readonly ElfSymbol[];
   private readonly named = new Map<string, ElfSymbol>();
   private readonly lines: LineTable;
-  private readonly inlined: readonly InlinedCall[];
+  /** Inlined calls by the block of 256 bytes, in the order of inlinedCalls. */
+  private readonly inlinedBy: ReadonlyMap<bigint, readonly InlinedCall[]>;
 
   /** @param separate where the symbols are, when not in the image. @throws ImageError when a file is damaged */
   constructor(image: NamedBytes, separate?: NamedBytes) {
     const from = separate ?? image;
     if (separate !== undefined && !isElf(separate.bytes)) {
       this.list = parseSymbolList(separate).sort((a, b) => (a.address < b.address ? -1 : 1));
-      ({ lines: this.lines, inlined: this.inlined } = isElf(image.bytes) ? linesOf(new ElfSections(image), image.name) : NOTHING);
+      ({ lines: this.lines, inlinedBy: this.inlinedBy } = isElf(image.bytes) ? linesOf(new ElfSections(image), image.name) : NOTHING);
     } else if (isElf(from.bytes)) {
       const elf = new ElfSections(from);
       this.list = elf.symbols();
-      ({ lines: this.lines, inlined: this.inlined } = linesOf(elf, from.name));
+      ({ lines: this.lines, inlinedBy: this.inlinedBy } = linesOf(elf, from.name));
     } else {
       this.list = [];
-      ({ lines: this.lines, inlined: this.inlined } = NOTHING);
+      ({ lines: this.lines, inlinedBy: this.inlinedBy } = NOTHING);
     }
     for (const s of this.list) if (!this.named.has(s.name)) this.named.set(s.name, s);
   }
@@ -127,8 +131,13 @@ export class Symbols {
 
   /** The line of an address, then, where its function stands in a caller's place, the lines of the calls, innermost first. */
   lineChain(address: bigint): { file: string; line: number }[] {
-    const own = this.line(address), calls = this.inlined.filter((c) => c.begin <= address && address < c.end && c.line > 0);
+    const own = this.line(address), calls = (this.inlinedBy.get(address >> BLOCK_SHIFT) ?? []).filter((c) => c.begin <= address && address < c.end);
     return [...(own === undefined ? [] : [own]), ...calls.reverse()].map(({ file, line }) => ({ file, line }));
+  }
+
+  /** Does an inlined call begin here? */
+  callBegins(address: bigint): boolean {
+    return (this.inlinedBy.get(address >> BLOCK_SHIFT) ?? []).some((c) => c.begin === address);
   }
 
   /**
@@ -169,15 +178,29 @@ export class Symbols {
   }
 }
 
+/** Calls whose line is known, by the blocks that they reach into. */
+function byBlock(calls: readonly InlinedCall[]): Map<bigint, InlinedCall[]> {
+  const out = new Map<bigint, InlinedCall[]>();
+  for (const c of calls) {
+    if (c.line === 0 || c.end - c.begin > LARGEST_CALL) continue;
+    for (let block = c.begin >> BLOCK_SHIFT; block <= (c.end - 1n) >> BLOCK_SHIFT; block++) {
+      const list = out.get(block);
+      if (list === undefined) out.set(block, [c]);
+      else list.push(c);
+    }
+  }
+  return out;
+}
+
 function linesOf(elf: ElfSections, name: string): Lines {
   const line = elf.bytes('.debug_line'), info = elf.bytes('.debug_info'), abbreviations = elf.bytes('.debug_abbrev');
   if (line === undefined) return NOTHING;
   const strings = elf.bytes('.debug_str'), lineStrings = elf.bytes('.debug_line_str');
   try {
-    if (info === undefined || abbreviations === undefined) return { lines: readLines({ line, strings, lineStrings }, () => undefined), inlined: [] };
+    if (info === undefined || abbreviations === undefined) return { lines: readLines({ line, strings, lineStrings }, () => undefined), inlinedBy: new Map() };
     const units = { info, abbreviations, strings, lineStrings, ranges: elf.bytes('.debug_ranges'), rangeLists: elf.bytes('.debug_rnglists') };
     const folders = unitFolders(units), lines = readLines({ line, strings, lineStrings }, (offset) => folders.get(offset));
-    return { lines, inlined: inlinedCalls(units, (program) => lines.programs.get(program)) };
+    return { lines, inlinedBy: byBlock(inlinedCalls(units, (program) => lines.programs.get(program))) };
   } catch (e) {
     if (e instanceof RangeError) throw new ImageError(`${name}: the debug information is damaged: ${e.message}`);
     throw e;

@@ -37,6 +37,7 @@ export function stopText(session: Session, paint: Paint, newExit: ExitView | und
   if (newExit !== undefined) out.push(...exitText(newExit, paint));
   const several = state.vcpus.length > 1 ? `vCPU ${place.vcpu}, ` : '';
   out.push(cut(`${several}${levelText(place)}: ${placeText(place)}`));
+  if (place.inlinedIn !== undefined) out.push(cut(`        inlined in ${place.inlinedIn.map((c) => `${c.file}:${c.line}`).join(', ')}`));
   const line = source?.text?.split('\n')[source.line - 1];
   if (source !== undefined && line !== undefined) out.push(cut(`${String(source.line).padStart(6)}  ${line.replaceAll('\t', '        ')}`));
   const now = state.disassembly.find((d) => d.current);
