@@ -52,9 +52,10 @@ async function serve({ config, programs }: DebugMachine, o: GdbOptions, print: (
     machine,
     history: new Timeline(machine, { memoryLimit: historyBytes }),
     explain: () => explainer.last()?.sentence,
-    place(vcpu) {
+    programs: programs.map((p) => p.name),
+    program(vcpu) {
       const c = target.context(vcpu);
-      return `${known.locate(c.reader, c.linearPc)?.program.name ?? 'unknown code'}${c.inGuest ? ' (guest mode)' : ''}`;
+      return known.locate(c.reader, c.linearPc)?.program.name;
     },
   });
   const server = new GdbServer(target, { note, between: () => serial.flush() });

@@ -51,13 +51,13 @@ export class Client {
   private action: Action | undefined;
   private interruptWanted = false;
   private halt: Halt;
-  /** vCPU that c, s, bc and bs are about. */
-  private resumeThread: number;
+  /** vCPU that was chosen for c, s, bc and bs; else the general one. */
+  private resumeThread: number | undefined;
 
   constructor(readonly target: Target, private readonly port: ClientPort) {
     const { machine } = target;
     this.points = new StopPoints(machine);
-    this.generalThread = this.resumeThread = machine.current;
+    this.generalThread = machine.current;
     const { end } = target.resumer;
     this.halt = end === undefined ? { kind: 'step', vcpu: machine.current } : { kind: 'ended', vcpu: machine.current, reason: end };
   }
@@ -68,7 +68,7 @@ export class Client {
   }
   /** vCPU that a step without a thread is about. */
   get current(): number {
-    return this.resumeThread;
+    return this.resumeThread ?? this.generalThread;
   }
 
   receive(bytes: Uint8Array): void {
@@ -140,7 +140,8 @@ export class Client {
     this.action = undefined;
     this.interruptWanted = false;
     this.halt = halt;
-    this.generalThread = this.resumeThread = halt.vcpu;
+    this.generalThread = halt.vcpu;
+    this.resumeThread = undefined;
     if (halt.kind === 'ended') this.console(`xenolith: ${endText(halt.reason)}; going back is still possible, going on ends the session\n`);
     if (halt.kind === 'catch') this.console(`xenolith: stopped at ${halt.caught.text}${halt.caught.kind === 'exit' ? this.explanation() : ''}\n`);
     this.reply(this.stopReply());
@@ -187,7 +188,7 @@ export class Client {
 
   /** A thread id as a vCPU: 0 is any, -1 is all; undefined when there is no such thread. */
   vcpuOf(thread: string): number | undefined {
-    if (thread === '-1' || thread === '0') return this.resumeThread;
+    if (thread === '-1' || thread === '0') return this.current;
     const id = /^[0-9a-fA-F]{1,4}$/.test(thread) ? parseInt(thread, 16) : 0;
     return id >= 1 && id <= this.target.vcpus ? id - 1 : undefined;
   }
@@ -209,9 +210,9 @@ export class Client {
       case 'H': return this.selectThread(rest);
       case 'T': return this.vcpuOf(rest) === undefined ? 'E01' : 'OK';
       case 'c': case 'C': return rest.includes(';') || (text[0] === 'c' && rest !== '') ? 'E01' : this.resume({ kind: 'continue' });
-      case 's': case 'S': return rest.includes(';') || (text[0] === 's' && rest !== '') ? 'E01' : this.resume({ kind: 'step', vcpu: this.resumeThread });
+      case 's': case 'S': return rest.includes(';') || (text[0] === 's' && rest !== '') ? 'E01' : this.resume({ kind: 'step', vcpu: this.current });
       case 'b':
-        if (rest === 's') return this.resume({ kind: 'back', vcpu: this.resumeThread });
+        if (rest === 's') return this.resume({ kind: 'back', vcpu: this.current });
         return rest === 'c' ? this.resume({ kind: 'reverse' }) : '';
       case 'v': return this.longPacket(text);
       case 'q': case 'Q': return query(this, text);
@@ -238,7 +239,7 @@ export class Client {
     const vcpu = this.vcpuOf(text.slice(1));
     if (vcpu === undefined) return 'E01';
     if (text[0] === 'g') this.generalThread = vcpu;
-    else if (text[0] === 'c') this.resumeThread = vcpu;
+    else if (text[0] === 'c') this.resumeThread = text === 'c-1' || text === 'c0' ? undefined : vcpu;
     else return 'E01';
     return 'OK';
   }

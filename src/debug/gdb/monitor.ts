@@ -111,6 +111,15 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       return catches.all.length === 0 ? 'continue stops at nothing of its own' : `continue stops at: ${catches.all.map((c) => c.text).join('; ')}`;
     },
   },
+  ignore: {
+    usage: 'ignore PROGRAM | nothing', help: 'breakpoints and watchpoints do not hold in its code',
+    run({ target: { ignored, programs } }, [name]) {
+      if (name === 'nothing') ignored.clear();
+      else if (name !== undefined && !programs.includes(name)) throw new MonitorError(`ignore: "${name}" does not run here; there are ${programs.join(', ')}`);
+      else if (name !== undefined) ignored.add(name);
+      return ignored.size === 0 ? 'breakpoints hold everywhere' : `breakpoints do not hold in: ${[...ignored].join(', ')}`;
+    },
+  },
   goto: {
     usage: 'goto INSTRUCTION [EVENT]', help: 'to another position of the run, either way',
     run({ target }, [instructions, events]) {

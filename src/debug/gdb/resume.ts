@@ -40,6 +40,8 @@ export class Resumer {
     private readonly machine: Machine,
     private readonly history: History,
     private readonly catches: Catchpoints,
+    /** Do stops at breakpoints and watchpoints not count where this vCPU is? */
+    private readonly ignored: (vcpu: number) => boolean,
   ) {}
 
   /** Set when the run has come to its end and time has not gone back since. */
@@ -101,8 +103,8 @@ export class Resumer {
         return caught === undefined ? undefined : { kind: 'catch', vcpu: caught.vcpu, caught: caught.c };
       }
       case 'beginning': return { kind: 'beginning', vcpu };
-      case 'breakpoint': return { kind: 'breakpoint', vcpu: stop.vcpu, linear: stop.linear };
-      case 'watchpoint': return { kind: 'watchpoint', vcpu: stop.vcpu, id: stop.id, linear: stop.linear };
+      case 'breakpoint': return this.ignored(stop.vcpu) ? undefined : { kind: 'breakpoint', vcpu: stop.vcpu, linear: stop.linear };
+      case 'watchpoint': return this.ignored(stop.vcpu) ? undefined : { kind: 'watchpoint', vcpu: stop.vcpu, id: stop.id, linear: stop.linear };
       default:
         this.ended = stop;
         return { kind: 'ended', vcpu, reason: stop };
@@ -148,11 +150,12 @@ export class Resumer {
 
   private reverse(): Halt {
     this.ended = undefined;
-    const { history, machine } = this;
+    const { history } = this;
     const undone = this.undoAccess();
     if (undone !== undefined) return undone;
     const from = history.position;
-    const found = this.halt(history.reverseContinue()) ?? { kind: 'beginning', vcpu: machine.current };
+    let found = this.halt(history.reverseContinue());
+    while (found === undefined) found = this.halt(history.reverseContinue());
     // gdb wants to stand before the access, where the old value is.
     if (found.kind === 'watchpoint') history.back(1);
     if (this.catches.all.length === 0) return found;

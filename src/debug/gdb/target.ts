@@ -13,8 +13,10 @@ import { targetDescription } from './target-description.js';
 export interface TargetOptions {
   readonly machine: Machine;
   readonly history: Timeline;
-  /** Whose code a vCPU executes, such as `hypervisor`; default: only guest or host is told. */
-  readonly place?: (vcpu: number) => string;
+  /** Programs that run, by name. */
+  readonly programs?: readonly string[];
+  /** Whose code a vCPU executes: one of `programs`, or undefined. */
+  readonly program?: (vcpu: number) => string | undefined;
   /** Why the last VM exit before now happened, in a sentence; undefined: there was none. */
   readonly explain?: () => string | undefined;
 }
@@ -28,6 +30,8 @@ export class Target {
   readonly description: string;
   readonly catches = new Catchpoints();
   readonly resumer: Resumer;
+  /** Programs in whose code breakpoints and watchpoints do not hold. */
+  readonly ignored = new Set<string>();
 
   constructor(private readonly options: TargetOptions) {
     this.machine = options.machine;
@@ -35,7 +39,7 @@ export class Target {
     this.features = [...PROCESSOR_FEATURES, ...controlBlockFeatures(options.machine)];
     this.registers = this.features.flatMap((f) => f.registers);
     this.description = targetDescription(this.features);
-    this.resumer = new Resumer(this.machine, this.history, this.catches);
+    this.resumer = new Resumer(this.machine, this.history, this.catches, (vcpu) => this.ignored.size > 0 && this.ignored.has(options.program?.(vcpu) ?? ''));
   }
 
   get vcpus(): number {
@@ -48,7 +52,11 @@ export class Target {
   /** `vCPU 0, guest, CPL 3`, for people. */
   describe(vcpu: number): string {
     const c = this.context(vcpu), activity = ['', ', halted', ', shut down', ', waiting for a start-up IPI'][c.state.get32(S.activity)] ?? '';
-    return `vCPU ${vcpu}, ${this.options.place?.(vcpu) ?? (c.inGuest ? 'guest' : 'host')}, CPL ${c.state.cpl}${activity}`;
+    const program = this.options.program?.(vcpu) ?? 'unknown code';
+    return `vCPU ${vcpu}, ${program}${c.inGuest ? ' (guest mode)' : ''}, CPL ${c.state.cpl}${activity}`;
+  }
+  get programs(): readonly string[] {
+    return this.options.programs ?? [];
   }
   explain(): string | undefined {
     return this.options.explain?.();
