@@ -16,6 +16,7 @@ const SCRIPT = `
 echo -- the first exit\\n
 break vmx_exited
 continue
+bt
 p/x $vmcs.exit_reason
 monitor explain
 monitor position
@@ -38,7 +39,7 @@ monitor stop off
 echo -- a function of the guest\\n
 break guests/workloads/main.c:main
 continue
-bt -3
+bt
 info threads
 echo -- who wrote that\\n
 watch boot.environment
@@ -52,7 +53,12 @@ const TRANSCRIPT = `
 Breakpoint 1 at ADDRESS: file ./src/hypervisor/hvm/vmx_run.S, line N.
 
 Breakpoint 1, vmx_exited () at ./src/hypervisor/hvm/vmx_run.S:N
-N	  pushq %rdi
+N	  PUSH rdi
+#0  vmx_exited () at ./src/hypervisor/hvm/vmx_run.S:N
+#1  ADDRESS in run (v=ADDRESS) at ./src/hypervisor/hvm/vmx.c:N
+#2  ADDRESS in hvm_loop (v=ADDRESS) at ./src/hypervisor/hvm/hvm.c:N
+#3  ADDRESS in vcpu_first () at ./src/hypervisor/entry.S:N
+#4  ADDRESS in ?? ()
 $1 = 0x1c
 MOV CR4, RAX with 0x20 in ring 0 exited because PAE of the value differs from the CR4 read shadow, and the CR4 guest/host mask gives this bit to the host; the hypervisor asked for it in src/hypervisor/hvm/vmx.h:N.
 instruction N, cycle N
@@ -63,7 +69,7 @@ N	  ENTER_LONG_MODE boot_from_pvh
 $2 = 1
 
 Breakpoint 1, vmx_exited () at ./src/hypervisor/hvm/vmx_run.S:N
-N	  pushq %rdi
+N	  PUSH rdi
 $3 = 0
 instruction N, cycle N
 -- the next entry, back to the instruction that made it, and through it
@@ -85,9 +91,10 @@ Breakpoint 2 at ADDRESS: file guests/workloads/main.c, line N.
 
 Breakpoint 2, main () at guests/workloads/main.c:N
 N	  printf("workloads on %s, %s drivers\\n", environment_name(), use_pv_drivers() ? "pv" : "emulated");
+#0  main () at guests/workloads/main.c:N
+#1  ADDRESS in environment_start () at guests/lib/environment.c:N
 #2  ADDRESS in boot_from_pvh (info=0x1000) at guests/lib/boot.c:N
 #3  ADDRESS in start () at guests/images/start-pvh.S:N
-#4  ADDRESS in ?? ()
   Id   Target Id                                    Frame 
 * 1    Thread 1 (vCPU 0, guest (guest mode), CPL 0) main () at guests/workloads/main.c:N
 -- who wrote that

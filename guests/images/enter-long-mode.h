@@ -75,6 +75,7 @@
   mov %esi, %esi
   call \then
   ud2
+  .cfi_endproc                          /* of the entry that this is a part of */
 
 .section .data
 .balign 16

@@ -20,7 +20,10 @@ multiboot_header:
 
 .code32
 .globl start
+.cfi_sections .debug_frame
 start:
+  .cfi_startproc
+  .cfi_undefined 16                     /* RIP: a debugger's backtrace ends here */
   cli
   cld
   mov %eax, %edx                        /* loader's magic */

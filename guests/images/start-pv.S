@@ -35,13 +35,17 @@
 .section .head, "ax"
 .code64
 .globl start
+.cfi_sections .debug_frame
 start:
+  .cfi_startproc
+  .cfi_undefined rip                    /* a debugger's backtrace ends here */
   cld
   mov $boot_stack_end, %rsp
   xor %ebp, %ebp
   mov %rsi, %rdi
   call boot_from_pv
   ud2
+  .cfi_endproc
 
 .section .bss
 .balign 4096

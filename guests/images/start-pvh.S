@@ -14,7 +14,10 @@
 .section .head, "ax"
 .code32
 .globl start
+.cfi_sections .debug_frame
 start:
+  .cfi_startproc
+  .cfi_undefined 16                     /* RIP: a debugger's backtrace ends here */
   cli
   cld
   mov %ebx, %edi

@@ -3,16 +3,19 @@
 # The processor itself loads and saves RAX, RSP, RIP and RFLAGS (VMCB); the other registers are ours. Everything else of the host
 # comes back by VMRUN's host save area. APM 2 §15.5 "VMRUN Instruction".
 
+#include "frames.h"
+
 .text
 .globl svm_enter
 svm_enter:
-  pushq %rbp
-  pushq %rbx
-  pushq %r12
-  pushq %r13
-  pushq %r14
-  pushq %r15
-  pushq %rsi                       # struct regs, for the way back
+  .cfi_startproc
+  PUSH_SAVED rbp
+  PUSH_SAVED rbx
+  PUSH_SAVED r12
+  PUSH_SAVED r13
+  PUSH_SAVED r14
+  PUSH_SAVED r15
+  PUSH rsi                         # struct regs, for the way back
   movq %rdi, %rax                  # VMRUN takes the VMCB's address in RAX
   movq 0(%rsi), %r15
   movq 8(%rsi), %r14
@@ -29,7 +32,7 @@ svm_enter:
   movq 112(%rsi), %rdi
   movq 104(%rsi), %rsi
   vmrun %rax
-  pushq %rdi
+  PUSH rdi
   movq 8(%rsp), %rdi
   movq %r15, 0(%rdi)
   movq %r14, 8(%rdi)
@@ -44,13 +47,14 @@ svm_enter:
   movq %rcx, 88(%rdi)
   movq %rdx, 96(%rdi)
   movq %rsi, 104(%rdi)
-  popq %rax
+  POP rax
   movq %rax, 112(%rdi)
-  addq $8, %rsp
-  popq %r15
-  popq %r14
-  popq %r13
-  popq %r12
-  popq %rbx
-  popq %rbp
+  DROP
+  POP_SAVED r15
+  POP_SAVED r14
+  POP_SAVED r13
+  POP_SAVED r12
+  POP_SAVED rbx
+  POP_SAVED rbp
   ret
+  .cfi_endproc

@@ -4,18 +4,21 @@
 # A VM exit continues at vmx_exited with RSP as it was at the entry and every other general register still the guest's.
 # SDM 3C chapter 27 "VM Entries", §28.5 "Loading Host State".
 
+#include "frames.h"
 #include "vmcs.h"
 
 .text
 .globl vmx_enter
 vmx_enter:
-  pushq %rbp
-  pushq %rbx
-  pushq %r12
-  pushq %r13
-  pushq %r14
-  pushq %r15
-  pushq %rdi                       # struct regs, for the way back
+  .cfi_startproc
+  PUSH_SAVED rbp
+  PUSH_SAVED rbx
+  PUSH_SAVED r12
+  PUSH_SAVED r13
+  PUSH_SAVED r14
+  PUSH_SAVED r15
+  PUSH rdi                         # struct regs, for the way back
+  .cfi_remember_state
   movl $HOST_RSP, %eax
   vmwrite %rsp, %rax
   testb %sil, %sil
@@ -40,13 +43,14 @@ vmx_enter:
 1:
   vmresume
 2:
-  addq $8, %rsp
+  DROP
   xorl %eax, %eax
   jmp 3f
 
 .globl vmx_exited
 vmx_exited:
-  pushq %rdi
+  .cfi_restore_state
+  PUSH rdi
   movq 8(%rsp), %rdi
   movq %r15, 0(%rdi)
   movq %r14, 8(%rdi)
@@ -62,15 +66,16 @@ vmx_exited:
   movq %rcx, 88(%rdi)
   movq %rdx, 96(%rdi)
   movq %rsi, 104(%rdi)
-  popq %rax
+  POP rax
   movq %rax, 112(%rdi)
-  addq $8, %rsp
+  DROP
   movl $1, %eax
 3:
-  popq %r15
-  popq %r14
-  popq %r13
-  popq %r12
-  popq %rbx
-  popq %rbp
+  POP_SAVED r15
+  POP_SAVED r14
+  POP_SAVED r13
+  POP_SAVED r12
+  POP_SAVED rbx
+  POP_SAVED rbp
   ret
+  .cfi_endproc
