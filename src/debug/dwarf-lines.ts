@@ -79,11 +79,14 @@ const join = (folder: string | undefined, name: string): string =>
  */
 export function readLines(sections: LineSections, folderOf: (offset: number) => string | undefined): LineTable {
   const files: string[] = [], known = new Map<string, number>(), sequences: Row[][] = [], programs = new Map<number, readonly (string | undefined)[]>();
+  const written = new Map<string, number>(); // as the compiler wrote it: every row asks
   const fileIndex = (name: string): number => {
-    const path = normalisePath(name), at = known.get(path);
-    if (at !== undefined) return at;
-    known.set(path, files.length);
-    return files.push(path) - 1;
+    const before = written.get(name);
+    if (before !== undefined) return before;
+    const path = normalisePath(name), index = known.get(path) ?? files.push(path) - 1;
+    known.set(path, index);
+    written.set(name, index);
+    return index;
   };
   const c = new ByteCursor(sections.line);
   while (c.at + 4 <= sections.line.length) {
