@@ -120,6 +120,7 @@ try {
   say(/made by version 0\.0\.1-other/.test(await text(other, '.remark')), 'a link of another version says so');
   await other.close();
 
+  await sessions(page);
   for (const [width, colorScheme] of [[1440, 'dark'], [800, 'light'], [800, 'dark']]) {
     await page.setViewportSize({ width, height: width === 800 ? 1100 : 900 });
     await page.emulateMedia({ colorScheme });
@@ -135,6 +136,24 @@ try {
 } finally {
   await app.close();
   server.close();
+}
+
+/** A session saved and opened again is the same state; one cut short is refused, and the machine stays. */
+async function sessions(page) {
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Save' }).click()]);
+  const saved = readFileSync(await download.path()), facts = (s) => JSON.stringify(JSON.parse(s).slice(0, 2));
+  const open = async (name, buffer) => {
+    await page.setInputFiles('header.top input[type=file]', { name, mimeType: 'application/json', buffer });
+    await page.waitForTimeout(200);
+    await quiet(page);
+  };
+  const standing = facts(await shown(page));
+  await open('cut.json', saved.subarray(0, saved.length / 2));
+  say(/cut\.json: .*cut short/.test(await text(page, '.complaint')), `a session file cut short is refused: ${await text(page, '.complaint')}`);
+  await press(page, 'x');
+  say(facts(await shown(page)) !== standing, 'the machine goes on after that');
+  await open('session.json', saved);
+  say(facts(await shown(page)) === standing, `a saved session opens at the same state (${saved.length} bytes)`);
 }
 
 /** What runs can be interrupted, and stands where it can go on. */

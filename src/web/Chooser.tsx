@@ -75,7 +75,7 @@ export function Chooser() {
         <Experiment />
         <div>
           <h3>Or a file</h3>
-          <p>Drop an image onto the page, with its modules, or choose it: a Multiboot 1 or 2 image, an ELF file with a PVH note, or a Linux bzImage. Nothing leaves this page.</p>
+          <p>Drop an image onto the page, with its modules, or choose it: a Multiboot 1 or 2 image, an ELF file with a PVH note, or a Linux bzImage. A session file opens where it was saved. Nothing leaves this page.</p>
           <label class="button">Choose files<input class="sr" type="file" multiple onChange={(e) => void openFiles(e.currentTarget)} /></label>
         </div>
       </div>

@@ -1,7 +1,7 @@
 /** The title bar: what runs, and what concerns the page as a whole. */
 
 import { chooserOpen, helpOpen } from './keys.js';
-import { openFiles } from './own-files.js';
+import { openFiles, saveSession } from './own-files.js';
 import { catalogue, link, remark, spec, version, view } from './store.js';
 import { chooseTheme, theme, type Theme } from './theme.js';
 import { specTitle } from './titles.js';
@@ -27,7 +27,8 @@ export function Header() {
       </button>
       <span class="spring" />
       <button type="button" onClick={() => void copyLink()} disabled={!stopped} title="Copies a link that reproduces this state">Copy link</button>
-      <label class="button" title="Opens an image of your own">
+      <button type="button" onClick={() => void saveSession()} disabled={!stopped} title="Saves what runs, where it stands, and what was typed">Save</button>
+      <label class="button" title="Opens a session file or an image of your own">
         Open<input class="sr" type="file" multiple onChange={(e) => void openFiles(e.currentTarget)} />
       </label>
       <label class="theme">

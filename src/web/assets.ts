@@ -19,8 +19,8 @@ let catalogue: Promise<Catalogue> | undefined;
 export const loadCatalogue = (): Promise<Catalogue> => (catalogue ??= fetched('catalogue.json').then((r) => r.json() as Promise<Catalogue>));
 
 const images = new Map<string, Promise<FileBytes>>();
-function loadImage(key: string, { file, name }: Catalogue['images'][string]): Promise<FileBytes> {
-  const loading = images.get(key) ?? fetched(file).then(async (r) => ({ name, bytes: new Uint8Array(await r.arrayBuffer()) }));
+function loadImage(key: string, { file, name, sha256 }: Catalogue['images'][string]): Promise<FileBytes> {
+  const loading = images.get(key) ?? fetched(file).then(async (r) => ({ name, bytes: new Uint8Array(await r.arrayBuffer()), sha256 }));
   images.set(key, loading);
   return loading;
 }

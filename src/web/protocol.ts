@@ -37,6 +37,12 @@ export type MachineSpec = ExperimentSpec | ImageSpec;
 export interface FileBytes {
   readonly name: string;
   readonly bytes: Uint8Array;
+  readonly sha256: string;
+}
+
+export interface FileText {
+  readonly name: string;
+  readonly text: string;
 }
 
 /** Everything that the worker needs of the build's files. */
@@ -57,7 +63,7 @@ export interface Statistics {
 export type { MemoryView };
 
 export interface Requests {
-  start: { args: { spec: MachineSpec; assets: Assets; files: readonly FileBytes[]; position?: Position }; result: StateView };
+  start: { args: { spec: MachineSpec; assets: Assets; files: readonly FileBytes[]; position?: Position; session?: FileText }; result: StateView };
   state: { args: Record<never, never>; result: StateView };
   step: { args: { step: StepKind; direction: Direction; count: number }; result: StateView };
   continue: { args: { direction: Direction }; result: StateView };
@@ -74,6 +80,8 @@ export interface Requests {
   timeline: { args: { from: number; to: number; columns: number }; result: TimelineWindow };
   statistics: { args: Record<never, never>; result: Statistics };
   input: { args: { bytes: Uint8Array }; result: StateView };
+  /** The text of a session file. */
+  save: { args: Record<never, never>; result: string };
 }
 export type RequestName = keyof Requests;
 

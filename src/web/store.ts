@@ -7,10 +7,12 @@
 
 import { batch, computed, signal } from '@preact/signals';
 import type { Direction, ExitView, Position, StateView, StepKind, StopCondition, StopPoint, WalkView } from '../debug/api.js';
+import { parseSession } from '../debug/session-file.js';
 import { type Catalogue, loadAssets, loadCatalogue, loadSources, sha256 } from './assets.js';
 import { EngineClient, EngineError } from './client.js';
 import { decodeLink, DEFAULT_SPEC, encodeLink, LinkError } from './link.js';
-import type { FileBytes, MachineSpec, MemoryView, Requests, RequestName, Statistics } from './protocol.js';
+import type { FileBytes, FileText, MachineSpec, MemoryView, Requests, RequestName, Statistics } from './protocol.js';
+import { specOf } from './session-spec.js';
 import type { TimelineWindow } from './timeline/window.js';
 
 export const catalogue = signal<Catalogue | undefined>(undefined);
@@ -122,13 +124,12 @@ export const run = (direction: Direction): Promise<void> => move(direction === '
 export const goTo = (target: { position: Position } | { cycle: number }): Promise<void> => move('Going there', () => ask('goTo', target));
 export const interrupt = (): void => engine?.interrupt();
 
-/** Starts a machine anew. @param position where to stop first */
-export async function start(next: MachineSpec, position?: Position): Promise<void> {
+/** Starts a machine anew. @param from where to stop first: at a position, or where a session was saved */
+export async function start(next: MachineSpec, from: { readonly position?: Position; readonly session?: FileText } = {}): Promise<void> {
   await move('Starting the machine', async () => {
     const assets = await loadAssets(next);
-    consoleBytes.value = new Uint8Array(0);
+    const state = await ask('start', { spec: next, assets, files: files.value, ...from });
     timeline.value = walk.value = memory.value = undefined;
-    const state = await ask('start', { spec: next, assets, files: files.value, ...(position === undefined ? {} : { position }) });
     spec.value = next;
     stops.value = await ask('stops', {});
     return state;
@@ -151,21 +152,51 @@ export async function open(): Promise<void> {
       remark.value = `This link was made by version ${wanted.version}; this page is ${version.value}. Runs may differ between versions, so the machine was started at its beginning instead of position ${wanted.position.instructions}.`;
       return void (await start(wanted.spec));
     }
-    await start(wanted.spec, wanted.position);
+    await start(wanted.spec, { position: wanted.position });
   } catch (e) {
     complaint.value = messageOf(e);
     if (e instanceof LinkError) await start(DEFAULT_SPEC);
   }
 }
-const hasFiles = (hash: string): boolean => files.value.some((f) => hashes.get(f) === hash);
+const hasFiles = (hash: string): boolean => files.value.some((f) => f.sha256 === hash);
 
-const hashes = new Map<FileBytes, string>();
-/** Takes files that the user dropped or chose. @returns their names with hashes */
-export async function takeFiles(list: readonly File[]): Promise<readonly (FileBytes & { sha256: string })[]> {
-  const taken = await Promise.all(list.map(async (f) => ({ name: f.name, bytes: new Uint8Array(await f.arrayBuffer()) })));
-  for (const f of taken) hashes.set(f, await sha256(f.bytes));
+/** Takes files that the user dropped or chose. */
+export async function takeFiles(list: readonly File[]): Promise<readonly FileBytes[]> {
+  const taken = await Promise.all(list.map(async (f) => {
+    const bytes = new Uint8Array(await f.arrayBuffer());
+    return { name: f.name, bytes, sha256: await sha256(bytes) };
+  }));
   files.value = [...files.value.filter((f) => !taken.some((t) => t.name === f.name)), ...taken];
-  return taken.map((f) => Object.assign(f, { sha256: hashes.get(f)! }));
+  return taken;
+}
+
+/** Opens a session file: the same machine, run to where it was saved. */
+export async function openSession(session: FileText): Promise<void> {
+  try {
+    const known = (await loadCatalogue()).images, record = parseSession(session.text, session.name), wanted = specOf(record, known);
+    if (wanted.kind === 'image' && !hasFiles(wanted.sha256)) {
+      waitingSession = session;
+      remark.value = `${session.name} needs the file ${[wanted, ...wanted.modules].map((m) => m.name).join(' and ')}: drop it onto the page.`;
+      return;
+    }
+    await start(wanted, { session });
+  } catch (e) {
+    complaint.value = messageOf(e);
+  }
+}
+/** A session file that waits for the image it was made with. */
+let waitingSession: FileText | undefined;
+export function takeWaitingSession(): FileText | undefined {
+  const session = waitingSession;
+  waitingSession = undefined;
+  return session;
+}
+
+/** The session as a file. */
+export async function save(): Promise<string | undefined> {
+  let text: string | undefined;
+  await question(async () => void (text = await ask('save', {})));
+  return text;
 }
 
 /** Questions about a stopped machine; a failure is said, and what was shown before stays. */

@@ -2,6 +2,7 @@
 /** The worker's entry: requests one after the other, interruptions at once. */
 
 import { SessionError } from '../debug/session.js';
+import { SessionFileError } from '../debug/session-file.js';
 import { ImageError } from '../machine/loaders/load.js';
 import { ConfigError } from '../machine/machine.js';
 import { ProfileError } from '../machine/profile.js';
@@ -10,7 +11,7 @@ import type { FromWorker, Request, ToWorker } from './protocol.js';
 
 declare const self: DedicatedWorkerGlobalScope;
 
-const USERS = [SessionError, ImageError, ConfigError, ProfileError];
+const USERS = [SessionError, SessionFileError, ImageError, ConfigError, ProfileError];
 const tell = (notice: FromWorker): void => self.postMessage(notice);
 const engine = new Engine(tell);
 

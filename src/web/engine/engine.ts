@@ -6,7 +6,9 @@
 
 import type { Position, StateView } from '../../debug/api.js';
 import { Session, SessionError } from '../../debug/session.js';
-import type { FromWorker, RequestName, Requests, Statistics } from '../protocol.js';
+import { checkConfiguration, parseSession, recordOf, replaySession, type SessionConfiguration, writeSession } from '../../debug/session-file.js';
+import type { FileText, FromWorker, RequestName, Requests, Statistics } from '../protocol.js';
+import { configurationOf } from '../session-spec.js';
 import { TimelineRecorder } from '../timeline/recorder.js';
 import { accountName, assemble } from './assemble.js';
 import { ConsoleLog } from './console-log.js';
@@ -32,6 +34,17 @@ interface Running {
   readonly session: Session;
   readonly log: ConsoleLog;
   readonly recorder: TimelineRecorder;
+  readonly configuration: SessionConfiguration;
+}
+
+/** Runs a fresh machine to where a session file was saved. @throws SessionFileError, and then the machine is of no use */
+async function resume({ session, recorder, configuration }: Running, file: FileText): Promise<void> {
+  const record = parseSession(file.text, file.name);
+  checkConfiguration(record, configuration);
+  replaySession({ ...record, breakpoints: [] }, session.machine, session.history);
+  for (const linear of record.breakpoints) session.addPoint({ kind: 'breakpoint', linear: `0x${linear.toString(16)}` });
+  await session.goTo(record.position);
+  recorder.settle();
 }
 
 const atBeginning = ({ instructions, events }: Position): boolean => instructions === 0 && events === 0;
@@ -74,6 +87,7 @@ export class Engine {
     timeline: ({ from, to, columns }) => this.running.recorder.window(from, to, columns),
     statistics: () => this.statistics(),
     input: ({ bytes }) => this.input(bytes),
+    save: () => writeSession(recordOf(this.session.machine, this.session.history, this.running.configuration)),
   };
 
   private get running(): Running {
@@ -84,10 +98,14 @@ export class Engine {
     return this.running.session;
   }
 
-  private async start({ spec, assets, files, position }: Requests['start']['args']): Promise<StateView> {
+  private async start({ spec, assets, files, position, session: saved }: Requests['start']['args']): Promise<StateView> {
     const log = new ConsoleLog(), source = assemble(spec, assets, files);
     const session: Session = new Session({ ...source, config: { ...source.config, serial: (byte) => log.add(byte, session.cycle) }, pause: () => this.pause() });
-    this.current = { session, log, recorder: new TimelineRecorder(session.machine) };
+    const hashOf = (name: string): string => [...files, ...Object.values(assets.images)].find((f) => f.name === name)?.sha256 ?? '';
+    const running = { session, log, recorder: new TimelineRecorder(session.machine), configuration: configurationOf(source.config, spec, hashOf) };
+    if (saved !== undefined) await resume(running, saved);
+    // Only now: when anything above fails, the machine that was there before stays.
+    this.current = running;
     this.showConsole();
     return position === undefined || atBeginning(position) ? this.state() : this.move((s) => s.goTo(position));
   }
