@@ -1,6 +1,6 @@
 /** `xenolith step` as its users meet it: scripts, output of 80 columns, wrong input, statuses. */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -46,6 +46,18 @@ describe('xenolith step', () => {
     expect(registers).toMatch(/^RIP 0{10}10[0-9a-f]{4}\nCR3 /);
     expect(walk).toMatch(/EPT PML4E +\[0\][^]*=> guest-physical 0x10[0-9a-f]{4}, physical 0x/);
     expect(stdout.split('\n').filter((l) => l.length > 80 && !l.startsWith('(xenolith)'))).toEqual([]);
+  }, 120_000);
+
+  it('saves a session and goes on with it; another image, and a file cut short, are one line', async () => {
+    const saved = await step(['hi.elf'], 'si 3\nb *0x100026\nsave s.json\n');
+    expect([saved.status, saved.stdout]).toEqual([0, expect.stringContaining('Saved to s.json.')]);
+    const again = await step(['hi.elf', '--session', 's.json'], 'where\ninfo breakpoints\n');
+    expect([again.status, again.stdout]).toEqual([0, expect.stringMatching(/instruction 3, cycle 3[^]*0x100026/)]);
+    const other = await step(['hi.elf', '--session', 's.json', '--memory', '64M'], '');
+    expect([other.status, other.stderr]).toEqual([2, 'xenolith: the session was made with a memory size of 268435456, not 67108864\n']);
+    writeFileSync(join(folder, 'cut.json'), readFileSync(join(folder, 's.json')).subarray(0, 300));
+    const cut = await step(['hi.elf', '--session', 'cut.json'], '');
+    expect([cut.status, cut.stderr]).toEqual([2, 'xenolith: cut.json: not a session file, or one that was cut short: it is not complete JSON\n']);
   }, 120_000);
 
   it('runs an image of one\'s own to its end; the link of a place leads back there', async () => {

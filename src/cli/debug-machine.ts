@@ -9,7 +9,7 @@ import { EXTENSIONS, type ExtensionName, type Images, PATHS, type PathName } fro
 import { WORKLOADS } from '../experiments/workloads.js';
 import type { EngineChoice, MachineConfig, NamedBytes, NicModel, TimeMode } from '../machine/config.js';
 import { LARGEST_SEED, UserError, wholeNumber } from './errors.js';
-import { type Disk, loadProfile, openDisk, parseSize, profileNames, readNamed } from './files.js';
+import { type Disk, loadProfile, openSessionDisk, parseSize, profileNames, readNamed } from './files.js';
 import { imagePath, loadImages } from './images.js';
 import { bootOf, parseModules } from './run.js';
 
@@ -70,7 +70,7 @@ function experiment(o: DebugMachineOptions, path: PathName): DebugMachine {
 function imageMachine(o: DebugMachineOptions): DebugMachine {
   const boot = bootOf(o), profile = loadProfile(o.profile ?? EXTENSIONS.vtx), memoryBytes = parseSize(o.memory, '--memory');
   if ((o.disk ?? []).length > 4) throw new UserError('--disk: at most four disks are possible');
-  const disks: Disk[] = (o.disk ?? []).map((text) => openDisk(text, o.seed));
+  const disks: Disk[] = (o.disk ?? []).map((text) => openSessionDisk(text, o.seed));
   const paths = [o.image, ...(o.initrd === undefined ? [] : parseModules(o.initrd).map((m) => m.file))].filter((p) => p !== undefined);
   return {
     config: {

@@ -3,6 +3,7 @@
 import { closeSync, constants, fstatSync, fsyncSync, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { OverlayDisk } from '../experiments/overlay-disk.js';
 import type { DiskBackend, NamedBytes } from '../machine/config.js';
 import { SeededDisk } from '../machine/disks.js';
 import { parseProfile, type Profile } from '../machine/profile.js';
@@ -87,6 +88,13 @@ export function openDisk(text: string, seed: number): Disk {
   const bytes = parseSize(text.slice(SEEDED.length), '--disk');
   if (bytes === 0 || bytes % SECTOR !== 0) throw new UserError(`--disk: ${bytes} bytes are not a multiple of ${SECTOR} greater than zero`);
   return new SeededDisk(bytes / SECTOR, seed);
+}
+
+/** As `openDisk`, for machines that can go back in time: an image file is only read, what the guest writes stays in memory. */
+export function openSessionDisk(text: string, seed: number): Disk {
+  if (text.startsWith(SEEDED)) return openDisk(text, seed);
+  const file = new FileDisk(text, 'read-only');
+  return Object.assign(new OverlayDisk(file), { close: () => file.close() });
 }
 
 /** Opens a file for writing, before anything long begins. */

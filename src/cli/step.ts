@@ -6,14 +6,16 @@ import { fileURLToPath } from 'node:url';
 import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
 import { experimentSession, profileOfExtension } from '../debug/experiments.js';
 import { fingerprint, type Link, parseLink } from '../debug/link.js';
+import { parseSession } from '../debug/session-file.js';
 import { type Program, Session, SessionError, type SessionSource } from '../debug/session.js';
 import { EXTENSIONS, PATHS } from '../experiments/paths.js';
 import { WORKLOADS } from '../experiments/workloads.js';
 import type { MachineConfig, NicModel, TimeMode } from '../machine/config.js';
 import { LARGEST_SEED, refuseRepeated, UserError, wholeNumber } from './errors.js';
-import { loadProfile, openDisk, parseSize, profileNames, readNamed } from './files.js';
+import { loadProfile, openSessionDisk, parseSize, profileNames, readNamed } from './files.js';
 import { loadImages } from './images.js';
 import { readModules } from './run.js';
+import { sha256 } from './report/write.js';
 import { Dialogue } from './step/prompt.js';
 
 export interface StepOptions {
@@ -23,6 +25,7 @@ export interface StepOptions {
   readonly workload?: string | undefined;
   readonly quick: boolean;
   readonly link?: string | undefined;
+  readonly session?: string | undefined;
   readonly append: string;
   readonly initrd?: string | undefined;
   readonly symbols?: readonly string[] | undefined;
@@ -74,7 +77,7 @@ function ownImage(o: StepOptions): Parts {
   for (const name of symbols.keys()) if (name !== '' && !programs.some((p) => p.name === name)) throw new UserError(`--symbols: there is no image "${name}"; there are ${programs.map((p) => p.name).join(', ')}`);
   const config: MachineConfig = {
     memoryBytes: parseSize(o.memory, '--memory'), profile, mode, cpus: o.cpus, boot: { kind: 'image', image, commandLine: o.append, modules },
-    disks: (o.disk ?? []).map((text) => ({ backend: openDisk(text, o.seed) })), ...(o.nic === 'none' ? {} : { nic: { model: o.nic } }),
+    disks: (o.disk ?? []).map((text) => ({ backend: openSessionDisk(text, o.seed) })), ...(o.nic === 'none' ? {} : { nic: { model: o.nic } }),
   };
   const options = [o.append, ...modules.map((m) => m.commandLine), o.memory, String(o.cpus), ...(o.disk ?? []), o.nic].join('\n');
   return {
@@ -120,9 +123,12 @@ export async function step(o: StepOptions): Promise<number> {
   wholeNumber(o.seed, '--seed', 0, LARGEST_SEED);
   wholeNumber(o.cpus, '--cpus', 1, 8);
   try {
-    const link = o.link === undefined ? undefined : parseLink(o.link), dialogue = new Dialogue({ scripts: o.commands ?? [], history: o.history });
-    const session = new Session({ ...partsOf(link === undefined ? o : withLink(o, link), link), sources: sourceText, pause: dialogue.pause });
-    return await dialogue.run(session, link?.position);
+    if (o.link !== undefined && o.session !== undefined) throw new UserError('give --link or --session, not both');
+    const record = o.session === undefined ? undefined : parseSession(new TextDecoder().decode(readNamed(o.session).bytes), o.session);
+    const text = o.link ?? record?.link, link = text === undefined ? undefined : parseLink(text), dialogue = new Dialogue({ scripts: o.commands ?? [], history: o.history });
+    const session = new Session({ ...partsOf(link === undefined ? o : withLink(o, link), record === undefined ? link : undefined), sources: sourceText, pause: dialogue.pause });
+    if (record !== undefined) await session.resume(record, sha256);
+    return await dialogue.run(session, record === undefined ? link?.position : undefined);
   } catch (e) {
     throw e instanceof SessionError ? new UserError(e.message) : e;
   }
@@ -137,6 +143,7 @@ function options(y: Argv): Argv<StepOptions> {
       workload: { type: 'string', defaultDescription: 'all', describe: `workloads of the experiment: ${WORKLOADS.map((w) => w.name).join(', ')}` },
       quick: { type: 'boolean', default: false, describe: 'fewer operations of each workload' },
       link: { type: 'string', requiresArg: true, describe: 'go to the state that a link names' },
+      session: { type: 'string', requiresArg: true, describe: 'go on with a session that the command save has written' },
       append: { type: 'string', default: '', describe: 'command line of the image' },
       initrd: { type: 'string', describe: 'modules: FILE[ ARGS],...' },
       symbols: { type: 'string', array: true, requiresArg: true, nargs: 1, describe: 'where the symbols are: FILE of the image, or NAME=FILE of a module' },

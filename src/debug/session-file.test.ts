@@ -8,7 +8,7 @@ import { Timeline } from './timeline.js';
 // loop: mov dx, 0x3fd; in al, dx; test al, 1; jz loop; mov dl, 0xf8; in al, dx; mov [0x9000+ecx], al; inc ecx; jmp loop
 const code = [0x66, 0xba, 0xfd, 0x03, 0xec, 0xa8, 0x01, 0x74, 0xf7, 0xb2, 0xf8, 0xec, 0x88, 0x81, 0x00, 0x90, 0x00, 0x00, 0x41, 0xeb, 0xeb];
 const configuration: SessionConfiguration = {
-  images: [{ name: 'echo', sha256: 'ab'.repeat(32), commandLine: '' }], profile: 'barcelona-2007', mode: 'functional', memoryBytes: 16 << 20, cpus: 1, seed: 1,
+  images: [{ name: 'echo', sha256: 'ab'.repeat(32), commandLine: '' }], profile: 'barcelona-2007', mode: 'functional', memoryBytes: 16 << 20, cpus: 1, seed: 1, devices: [],
 };
 function make() {
   const machine = new Machine({ memoryBytes: configuration.memoryBytes, profile: loadProfile(configuration.profile), boot: { kind: 'image', image: { name: 'echo', bytes: multibootImage(code) } } });
@@ -21,8 +21,7 @@ const saved = (() => {
   timeline.run({ instructions: 1000 });
   timeline.input(Uint8Array.of(0x78));
   timeline.run({ position: { instructions: 2_500_000, events: 0 } });
-  machine.breakpoints.set(0x10_0020n);
-  return { text: writeSession(recordOf(machine, timeline, configuration)), hash: machine.hash(), timeline };
+  return { text: writeSession(recordOf(machine, timeline, configuration, 'xenolith:1?', [0x10_0020n])), hash: machine.hash(), timeline };
 })();
 const changed = (change: (o: Record<string, never>) => void): string => {
   const o = JSON.parse(saved.text) as Record<string, never>;
@@ -35,7 +34,7 @@ describe('session file', () => {
     const { machine, timeline } = make(), record = parseSession(saved.text);
     checkConfiguration(record, configuration);
     replaySession(record, machine, timeline);
-    expect([machine.hash(), machine.breakpoints.all(), machine.phys.read(0x9000, 2)]).toEqual([saved.hash, [0x10_0020n], Uint8Array.of(0x78, 0)]);
+    expect([machine.hash(), record.breakpoints, machine.phys.read(0x9000, 2)]).toEqual([saved.hash, [0x10_0020n], Uint8Array.of(0x78, 0)]);
   });
 
   it.each([
@@ -58,6 +57,6 @@ describe('session file', () => {
     const { machine, timeline } = make();
     expect(() => replaySession({ ...record, inputs: [] }, machine, timeline)).toThrow('the replay came to another state');
     timeline.edit((m) => m.phys.write(0x9000, Uint8Array.of(1)));
-    expect(() => recordOf(machine, timeline, configuration)).toThrow('changed by hand');
+    expect(() => recordOf(machine, timeline, configuration, '', [])).toThrow('changed by hand');
   });
 });

@@ -8,15 +8,15 @@
  * Invariant: `parseSession` believes nothing. Whatever is wrong with a file is one sentence.
  */
 
-import type { Position, TimeMode } from '../machine/config.js';
+import type { MachineConfig, Position, TimeMode } from '../machine/config.js';
 import type { Machine } from '../machine/machine.js';
-import { comparePositions } from './history.js';
+import { comparePositions, SessionError } from './history.js';
 import type { InputRecord, Timeline } from './timeline.js';
 
 export const SESSION_FILE_KIND = 'xenolith-session', SESSION_FILE_VERSION = 1;
 
 /** A session file that cannot be used, in one line for the person who gave it. */
-export class SessionFileError extends Error {}
+export class SessionFileError extends SessionError {}
 
 /** An image that the machine starts with. */
 export interface SessionImage {
@@ -34,8 +34,12 @@ export interface SessionConfiguration {
   readonly memoryBytes: number;
   readonly cpus: number;
   readonly seed: number;
+  /** Disks and network card. */
+  readonly devices: readonly string[];
 }
 export interface SessionRecord {
+  /** How the machine was named on a command line, or in the page: link.ts. */
+  readonly link: string;
   readonly configuration: SessionConfiguration;
   readonly position: Position;
   readonly cycle: number;
@@ -45,18 +49,29 @@ export interface SessionRecord {
   readonly inputs: readonly InputRecord[];
 }
 
+/** What of a configuration decides the run. @param sha256 of a file, 64 hexadecimal digits */
+export function configurationOf(config: MachineConfig, seed: number, sha256: (bytes: Uint8Array) => string): SessionConfiguration {
+  const { boot } = config;
+  const images = boot.kind === 'firmware' ? [{ ...boot.firmware, commandLine: '' }] : [{ ...boot.image, commandLine: boot.commandLine ?? '' }, ...(boot.modules ?? [])];
+  return {
+    images: images.map(({ name, bytes, commandLine }) => ({ name, sha256: sha256(bytes), commandLine })), profile: config.profile.name, mode: config.mode ?? 'functional',
+    memoryBytes: config.memoryBytes, cpus: config.cpus ?? 1, seed,
+    devices: [...(config.disks ?? []).map((d, i) => `disk ${d.position ?? i}: ${d.backend.sectors} sectors`), ...(config.nic === undefined ? [] : [`card: ${config.nic.model}`])],
+  };
+}
+
 /** What there is to save now. @throws SessionFileError when the state does not follow from configuration and input */
-export function recordOf(machine: Machine, timeline: Timeline, configuration: SessionConfiguration): SessionRecord {
+export function recordOf(machine: Machine, timeline: Timeline, configuration: SessionConfiguration, link: string, breakpoints: readonly bigint[]): SessionRecord {
   if (timeline.edited) throw new SessionFileError('this session cannot be saved: memory or registers were changed by hand');
   return {
-    configuration, position: machine.position, cycle: machine.cycles, hash: machine.hash(), breakpoints: machine.breakpoints.all(),
+    link, configuration, position: machine.position, cycle: machine.cycles, hash: machine.hash(), breakpoints,
     inputs: timeline.inputs.filter((i) => comparePositions(i.position, machine.position) <= 0 && i.cycle <= machine.cycles),
   };
 }
 
-export function writeSession({ configuration, position, cycle, hash, breakpoints, inputs }: SessionRecord): string {
+export function writeSession({ link, configuration, position, cycle, hash, breakpoints, inputs }: SessionRecord): string {
   return `${JSON.stringify({
-    kind: SESSION_FILE_KIND, version: SESSION_FILE_VERSION, configuration, position, cycle, hash,
+    kind: SESSION_FILE_KIND, version: SESSION_FILE_VERSION, link, configuration, position, cycle, hash,
     breakpoints: breakpoints.map((b) => `0x${b.toString(16)}`),
     inputs: inputs.map((i) => ({ position: i.position, cycle: i.cycle, bytes: [...i.bytes].map((b) => b.toString(16).padStart(2, '0')).join('') })),
   }, undefined, 2)}\n`;
@@ -97,8 +112,9 @@ export function parseSession(text: string, name = 'session file'): SessionRecord
       }),
       profile: read.text(c['profile'], 'configuration.profile'), mode: mode as TimeMode, memoryBytes: read.integer(c['memoryBytes'], 'configuration.memoryBytes'),
       cpus: read.integer(c['cpus'], 'configuration.cpus'), seed: read.integer(c['seed'], 'configuration.seed'),
+      devices: read.list(c['devices'], 'configuration.devices').map((v, i) => read.text(v, `configuration.devices[${i}]`)),
     },
-    position, cycle, inputs,
+    link: read.text(top['link'], 'link'), position, cycle, inputs,
     hash: read.match(top['hash'], 'hash', /^[0-9a-f]{32}$/),
     breakpoints: read.list(top['breakpoints'], 'breakpoints').map((v, i) => BigInt(read.match(v, `breakpoints[${i}]`, /^0x[0-9a-f]{1,16}$/))),
   };
@@ -122,10 +138,11 @@ export function checkConfiguration(record: SessionRecord, here: SessionConfigura
   differs('a memory size of', there.memoryBytes, here.memoryBytes);
   differs('a number of processors of', there.cpus, here.cpus);
   differs('the seed', there.seed, here.seed);
+  differs('the devices', there.devices.join(', '), here.devices.join(', '));
 }
 
 /**
- * Runs a fresh machine to where the session was saved, and sets its breakpoints.
+ * Runs a fresh machine to where the session was saved. Breakpoints are the caller's to set.
  * @param timeline of the machine, at power-on @throws SessionFileError when the run comes to another state
  */
 export function replaySession(record: SessionRecord, machine: Machine, timeline: Timeline): void {
@@ -137,7 +154,6 @@ export function replaySession(record: SessionRecord, machine: Machine, timeline:
     throw new SessionFileError(`the run ended after ${instructions} instructions, before the position of the session (${record.position.instructions})`);
   }
   if (machine.hash() !== record.hash) throw new SessionFileError('the replay came to another state than the session had: the file was changed, or written by a version whose machine behaves otherwise');
-  for (const linear of record.breakpoints) machine.breakpoints.set(linear);
 }
 
 /** Reads values of JSON; what has another type than it must have fails with its name. */

@@ -24,6 +24,7 @@ import { RunControl } from './run-control.js';
 import { type NewPoint, StopPoints } from './stop-points.js';
 import { Steps } from './steps.js';
 import { StepsBack } from './steps-back.js';
+import { checkConfiguration, configurationOf, recordOf, replaySession, type SessionRecord } from './session-file.js';
 import { Timeline } from './timeline.js';
 import { hex, walkView } from './walk.js';
 
@@ -367,6 +368,20 @@ export class Session {
   }
   consoles(): ConsoleView[] {
     return this.consolesOf.views();
+  }
+  /** What a session file holds (session-file.ts). @param sha256 of a file, 64 hexadecimal digits @throws SessionFileError */
+  record(sha256: (bytes: Uint8Array) => string): SessionRecord {
+    const { config, origin } = this.source, points = this.points.flatMap((p) => (p.kind === 'breakpoint' ? [BigInt(p.linear)] : []));
+    return recordOf(this.machine, this.history, configurationOf(config, origin.seed, sha256), this.link(), points);
+  }
+  /** Goes to where a session file was saved, from power-on, and sets its breakpoints. @throws SessionFileError when it is another machine's, or the run comes to another state */
+  async resume(record: SessionRecord, sha256: (bytes: Uint8Array) => string): Promise<void> {
+    checkConfiguration(record, configurationOf(this.source.config, this.source.origin.seed, sha256));
+    await this.command(async () => {
+      replaySession(record, this.machine, this.history);
+      return { kind: 'step', sentence: 'The session as it was saved.' };
+    });
+    for (const linear of record.breakpoints) this.addPoint({ kind: 'breakpoint', linear: hex(linear) });
   }
   /** Text that reproduces this state: see link.ts. */
   link(): string {

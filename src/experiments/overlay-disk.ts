@@ -9,11 +9,15 @@ export class OverlayDisk implements DiskBackend {
   private readonly written = new SectorStore();
   readonly sectors: number;
 
-  constructor(private readonly below: Pick<DiskBackend, 'sectors' | 'read'>) {
+  /** A function, and not the disk: what is below is no state of the machine, and cannot go back in time. */
+  private readonly readBelow: (lba: number, into: Uint8Array) => void;
+
+  constructor(below: Pick<DiskBackend, 'sectors' | 'read'>) {
     this.sectors = below.sectors;
+    this.readBelow = (lba, into) => below.read(lba, into);
   }
   read(lba: number, into: Uint8Array): void {
-    this.below.read(lba, into);
+    this.readBelow(lba, into);
     for (let s = 0; s < into.length / SECTOR; s++) {
       const own = this.written.get(lba + s);
       if (own !== undefined) into.set(own, s * SECTOR);

@@ -1,6 +1,10 @@
 /** Commands that look: registers, memory, code, source, page walks, exits, consoles. They change nothing. */
 
+import { writeFileSync } from 'node:fs';
 import type { RegisterGroupView } from '../../debug/api.js';
+import { writeSession } from '../../debug/session-file.js';
+import { reasonOf } from '../errors.js';
+import { sha256 } from '../report/write.js';
 import { type Command, CommandError, type Context, countOf, numberOf } from './command.js';
 import { formatMemory, parseFormat } from './examine.js';
 import { columns, cut, grouped } from './paint.js';
@@ -189,6 +193,19 @@ export const looks = (): Command[] => [
   {
     names: ['input'], arguments: 'TEXT', help: 'types a line on the machine\'s serial port', examples: ['input help'],
     run: ({ session }, argument) => session.input(new TextEncoder().encode(`${argument}\n`)),
+  },
+  {
+    names: ['save'], arguments: 'FILE', help: 'saves the session: where it stands, input, breakpoints (xenolith step --session FILE)', examples: ['save lab1.json'],
+    run({ session, print }, argument) {
+      if (argument === '') throw new CommandError('the name of a file is missing');
+      const text = writeSession(session.record(sha256));
+      try {
+        writeFileSync(argument, text);
+      } catch (e) {
+        throw new CommandError(`cannot write ${argument}: ${reasonOf(e)}`);
+      }
+      print(`Saved to ${argument}.`);
+    },
   },
   { names: ['link'], help: 'a line of text that reproduces this state (xenolith step --link)', run: ({ session, print }) => print(session.link()) },
 ];
