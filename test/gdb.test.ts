@@ -3,7 +3,7 @@
  * a variable. What gdb prints is compared line by line; addresses, line numbers and counts are left out, because they are the compilers'.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -117,9 +117,11 @@ const general = (text: string): string =>
 
 /** Runs the server in this process and gdb beside it; the transcript. */
 async function session(script: string): Promise<{ text: string; status: number }> {
-  let text = '', client: Promise<void> | undefined;
+  let client: Promise<void> | undefined;
   const folder = mkdtempSync(join(tmpdir(), 'xenolith-gdb-')), file = join(folder, 'script.gdb');
   writeFileSync(file, script);
+  // One file for both, so that the order is gdb's: what the machine says arrives on standard error.
+  const output = openSync(join(folder, 'transcript'), 'w+');
   const commands: string[] = [];
   const status = await gdb({
     experiment: 'hvm', extension: 'vtx', workload: 'cpuid-exit', quick: true, mode: 'functional', append: '', memory: '256M', cpus: 1, engine: 'auto', nic: 'none', seed: 1,
@@ -127,11 +129,12 @@ async function session(script: string): Promise<{ text: string; status: number }
   }, (line) => {
     if (line.startsWith('    ') && !line.includes('#')) commands.push(line.trim());
     if (client !== undefined || !line.includes('target remote')) return;
-    const child = spawn('gdb', ['-nx', '-batch', '-ex', 'set confirm off', '-ex', 'set width 0', ...commands.flatMap((c) => ['-ex', c]), '-x', file], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('gdb', ['-nx', '-batch', '-ex', 'set confirm off', '-ex', 'set width 0', ...commands.flatMap((c) => ['-ex', c]), '-x', file], { stdio: ['ignore', output, output] });
     client = new Promise((resolve) => void child.on('close', () => resolve()));
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (b: Buffer) => (text += b.toString()));
   });
   await client;
+  const text = readFileSync(join(folder, 'transcript'), 'utf8');
+  closeSync(output);
   rmSync(folder, { recursive: true });
   return { text, status };
 }
