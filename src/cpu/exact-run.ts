@@ -119,7 +119,7 @@ export class ExactRun extends CodeFetch {
     let at = record;
     if (engine.handlerOf(at) === base.straddle && (at = this.across(record)) === 0) return;
     if (m.u32[at >>> 2] === base.refetch) return this.setRip(m.u16[(at + R.off) >>> 1]!);
-    m.u8.copyWithin(STEP_RECORD, at, at + RECORD_BYTES);
+    for (let to = STEP_RECORD >>> 2, from = at >>> 2, i = 1; i < RECORD_BYTES / 4; i++) m.u32[to + i] = m.u32[from + i]!;
     m.u32[STEP_RECORD >>> 2] = engine.handlerOf(at);
     this.stopAfter(m.u16[(at + R.off) >>> 1]! + m.u8[at + R.len]!);
     if (this.left > 0) this.withhold(this.left);
@@ -130,7 +130,6 @@ export class ExactRun extends CodeFetch {
   /** Puts a `stop` record behind the step record. @param off offset in the page at which the next instruction begins */
   protected stopAfter(off: number): void {
     const { m } = this;
-    m.u32.fill(0, (STEP_RECORD + RECORD_BYTES) >>> 2, (STEP_RECORD + 2 * RECORD_BYTES) >>> 2);
     m.u32[(STEP_RECORD + RECORD_BYTES) >>> 2] = this.engine.handlers.base.stop;
     m.u16[(STEP_RECORD + RECORD_BYTES + R.off) >>> 1] = off;
   }
@@ -204,9 +203,9 @@ export class ExactRun extends CodeFetch {
     if (fetchAt !== undefined) this.m.i32[S.left >>> 2]! -= fetchAt(record);
   }
   private setRip(off: number): void {
-    const { s } = this;
-    const rip = s.get64(S.codeBase) + BigInt(off);
-    s.rip = BigInt.asUintN(s.get32(S.mode) === MODE.bits64 ? 64 : 32, rip);
+    const { u32 } = this.m, lo = u32[S.codeBase >>> 2]! + off;
+    u32[S.rip >>> 2] = lo;
+    u32[(S.rip >>> 2) + 1] = u32[S.mode >>> 2] === MODE.bits64 ? u32[(S.codeBase >>> 2) + 1]! + (lo > 0xffff_ffff ? 1 : 0) : 0;
   }
 
   /**
