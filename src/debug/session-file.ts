@@ -55,10 +55,13 @@ export function configurationOf(config: MachineConfig, seed: number, sha256: (by
   const images = boot.kind === 'firmware' ? [{ ...boot.firmware, commandLine: '' }] : [{ ...boot.image, commandLine: boot.commandLine ?? '' }, ...(boot.modules ?? [])];
   return {
     images: images.map(({ name, bytes, commandLine }) => ({ name, sha256: sha256(bytes), commandLine })), profile: config.profile.name, mode: config.mode ?? 'functional',
-    memoryBytes: config.memoryBytes, cpus: config.cpus ?? 1, seed,
-    devices: [...(config.disks ?? []).map((d, i) => `disk ${d.position ?? i}: ${d.backend.sectors} sectors`), ...(config.nic === undefined ? [] : [`card: ${config.nic.model}`])],
+    memoryBytes: config.memoryBytes, cpus: config.cpus ?? 1, seed, devices: devicesOf(config),
   };
 }
+/** Disks and network card of a configuration. */
+export const devicesOf = (config: MachineConfig): string[] => [
+  ...(config.disks ?? []).map((d, i) => `disk ${d.position ?? i}: ${d.backend.sectors} sectors`), ...(config.nic === undefined ? [] : [`card: ${config.nic.model}`]),
+];
 
 /** What there is to save now. @throws SessionFileError when the state does not follow from configuration and input */
 export function recordOf(machine: Machine, timeline: Timeline, configuration: SessionConfiguration, link: string, breakpoints: readonly bigint[]): SessionRecord {

@@ -11,7 +11,7 @@ const known = Object.fromEntries(NAMES.map((key, i) => [key, { name: `${key}.elf
 const images = Object.fromEntries(NAMES.map((key) => [key, { name: `${key}.elf`, bytes: new Uint8Array(0) }])) as unknown as Images;
 const record = (config: Partial<MachineConfig>, spec: MachineSpec): SessionRecord => ({
   configuration: configurationOf(config as MachineConfig, spec, (name) => Object.values(known).find((k) => k.name === name)?.sha256 ?? 'f'.repeat(64)),
-  position: { instructions: 0, events: 0 }, cycle: 0, hash: '', breakpoints: [], inputs: [],
+  link: '', position: { instructions: 0, events: 0 }, cycle: 0, hash: '', breakpoints: [], inputs: [],
 });
 
 it.each(['native', 'hvm', 'pvhvm', 'pv'] as const)('an experiment on path %s is found again in a session file', (path) => {

@@ -3,7 +3,7 @@
  * of the user's own. Here is the way from one to the other and back.
  */
 
-import type { SessionConfiguration, SessionImage, SessionRecord } from '../debug/session-file.js';
+import { devicesOf, type SessionConfiguration, type SessionImage, type SessionRecord } from '../debug/session-file.js';
 import { bootOf, EXTENSIONS, type ExtensionName, type Images, PATHS } from '../experiments/paths.js';
 import { guestSpecification, WORKLOADS } from '../experiments/workloads.js';
 import type { Boot, MachineConfig } from '../machine/config.js';
@@ -21,6 +21,7 @@ function imagesOf(boot: Boot, hashOf: (name: string) => string): SessionImage[] 
 /** What a session file says of a machine. @param hashOf SHA-256 of a file by its name */
 export const configurationOf = (config: MachineConfig, spec: MachineSpec, hashOf: (name: string) => string): SessionConfiguration => ({
   images: imagesOf(config.boot, hashOf), profile: config.profile.name, mode: spec.mode, memoryBytes: config.memoryBytes, cpus: config.cpus ?? 1, seed: spec.seed,
+  devices: devicesOf(config),
 });
 
 const same = (a: readonly SessionImage[], b: readonly SessionImage[]): boolean =>

@@ -41,7 +41,7 @@ interface Running {
 async function resume({ session, recorder, configuration }: Running, file: FileText): Promise<void> {
   const record = parseSession(file.text, file.name);
   checkConfiguration(record, configuration);
-  replaySession({ ...record, breakpoints: [] }, session.machine, session.history);
+  replaySession(record, session.machine, session.history);
   for (const linear of record.breakpoints) session.addPoint({ kind: 'breakpoint', linear: `0x${linear.toString(16)}` });
   await session.goTo(record.position);
   recorder.settle();
@@ -87,7 +87,10 @@ export class Engine {
     timeline: ({ from, to, columns }) => this.running.recorder.window(from, to, columns),
     statistics: () => this.statistics(),
     input: ({ bytes }) => this.input(bytes),
-    save: () => writeSession(recordOf(this.session.machine, this.session.history, this.running.configuration)),
+    save: () => {
+      const { session, configuration } = this.running, breakpoints = session.points.flatMap((p) => (p.kind === 'breakpoint' ? [BigInt(p.linear)] : []));
+      return writeSession(recordOf(session.machine, session.history, configuration, session.link(), breakpoints));
+    },
   };
 
   private get running(): Running {
