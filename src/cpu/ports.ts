@@ -187,7 +187,7 @@ export const PROBE = {
   mmioRead: 8, // a = hpa, b = size, c = value
   mmioWrite: 9,
   marker: 10, // XCHG BX,BX with EAX = MARKER_MAGIC | code: a = code, b = RDI, c = RSI, d = RDX
-  privilege: 11, // a = new CPL, b = RIP
+  privilege: 11, // a return to an outer level (IRET, SYSRET, SYSEXIT, RET): a = new CPL, b = RIP of the instruction
   addressSpace: 12, // a = CR3
   halt: 13, // a = cycles skipped
   frameSent: 14, // a = length

@@ -3,12 +3,13 @@
  * which is doubled until the line begins in it.
  */
 
+import { S } from '../cpu/state.js';
 import { PROBE, type ProbeKind } from '../machine/probe.js';
 import type { Position, StepKind, StopView } from './api.js';
 import { comparePositions } from './history.js';
 import type { Look } from './look.js';
 import type { RunControl } from './run-control.js';
-import { domainOf, lineKey } from './steps.js';
+import { domainOf, entersOther, lineKey } from './steps.js';
 
 const FIRST_STRETCH = 48, LONGEST_STRETCH = 400_000;
 
@@ -73,18 +74,21 @@ export class StepsBack {
   }
 
   private async domain(): Promise<StopView> {
-    const { control } = this, { history } = control, start = history.position;
-    let last = domainOf(this.look());
+    const { control } = this, { history } = control, start = history.position, first = this.look();
+    let last = domainOf(first), space = last === undefined ? undefined : first.state.get64(S.cr3);
     for (;;) {
-      if (!control.reverseTo([PROBE.vmEntry, PROBE.privilege], (kind, _c, _v, a) => kind === PROBE.vmEntry || a !== 0)) {
+      if (!control.reverseTo([PROBE.vmEntry, PROBE.privilege], entersOther(control.machine, space))) {
         history.goTo(start);
         return nothing('other domain');
       }
       const before = history.position;
       control.stepOne();
-      const now = domainOf(this.look());
+      const look = this.look(), now = domainOf(look);
       if (now !== undefined && last !== undefined && now !== last) return done(`${now} runs.`);
-      last ??= now;
+      if (now !== undefined) {
+        last = now;
+        space = look.state.get64(S.cr3);
+      }
       history.goTo(before);
       await control.pause();
       if (control.takeInterrupt()) return control.interrupted;

@@ -5,10 +5,12 @@
  * return address of a function is found by RBP.
  */
 
+import { S } from '../cpu/state.js';
+import type { Machine } from '../machine/machine.js';
 import { PROBE } from '../machine/probe.js';
 import type { StepKind, StopView } from './api.js';
 import type { Look } from './look.js';
-import { type Ended, type RunControl, STEPS_A_PAUSE } from './run-control.js';
+import { type Accept, type Ended, type RunControl, STEPS_A_PAUSE } from './run-control.js';
 
 /** Instructions that a line step takes through code without lines before it gives up. */
 const MOST_WITHOUT_LINES = 1_000_000;
@@ -72,15 +74,16 @@ export class Steps {
   }
 
   private async domain(): Promise<StopView> {
-    const { control } = this, from = domainOf(this.look());
-    let last = from;
+    const { control } = this, first = this.look();
+    let last = domainOf(first), space = last === undefined ? undefined : first.state.get64(S.cr3);
     for (;;) {
-      const ended = await control.run({ kinds: [PROBE.vmEntry, PROBE.privilege], accept: (kind, _c, _v, a) => kind === PROBE.vmEntry || a !== 0 });
+      const ended = await control.run({ kinds: [PROBE.vmEntry, PROBE.privilege], accept: entersOther(control.machine, space) });
       if (ended.kind === 'stop') return ended.view;
-      const now = domainOf(this.look());
+      const look = this.look(), now = domainOf(look);
       if (now === undefined) continue;
       if (last !== undefined && now !== last) return done(`${now} runs.`);
       last = now;
+      space = look.state.get64(S.cr3);
     }
   }
 
@@ -169,6 +172,10 @@ export class Steps {
 
 /** The program that runs, when it is one of a domain: in a guest, or not in ring 0. */
 export const domainOf = (l: Look): string | undefined => (l.inGuest || l.state.cpl !== 0 ? l.level : undefined);
+
+/** Does an event begin to run code that may be another domain's than that of an address space (CR3)? */
+export const entersOther = (machine: Machine, space: bigint | undefined): Accept =>
+  (kind, _cycle, vcpu) => kind === PROBE.vmEntry || machine.processors[vcpu].vcpu.s.get64(S.cr3) !== space;
 
 /** Where the running function returns to: by the frame pointer, or by the stack pointer before it is set and after it is gone. */
 export function returnAddress(l: Look): bigint | undefined {

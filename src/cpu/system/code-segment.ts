@@ -6,6 +6,7 @@
 
 import type { Cpu } from '../cpu.js';
 import { GP, NP } from '../events.js';
+import { PROBE } from '../ports.js';
 import { CS, S } from '../state.js';
 import { AR_DB, AR_L, AR_P, AR_S, AR_UNUSABLE, type Descriptor, dplOf, isCode, isConforming, isPresent, markAccessed } from './descriptors.js';
 import { isCanonical, isV86, setSegment } from './segments.js';
@@ -31,6 +32,11 @@ export function checkDirectTarget(cpu: Cpu, selector: number, d: Descriptor): vo
 /** Checks that `rip` may be executed in the segment: canonical in 64-bit code, inside the limit else. #GP(0). */
 export function checkRip(cpu: Cpu, d: Descriptor, rip: bigint): void {
   if (is64BitCode(cpu, d) ? !isCanonical(rip) : rip > BigInt(d.limit)) cpu.raise(GP, 0);
+}
+
+/** Tells the probe of a return to an outer level. */
+export function reportOuterLevel(cpu: Cpu, cpl: number): void {
+  if (cpu.probe.active) cpu.probe.emit(PROBE.privilege, cpu.now(), cpu.id, cpl, Number(cpu.s.rip), 0, 0);
 }
 
 /** Loads CS with RPL = `cpl` and makes that the current privilege level. The caller has checked everything and sets RIP. */

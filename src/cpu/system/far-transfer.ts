@@ -11,7 +11,7 @@ import { GP, NP, SSV } from '../events.js';
 import type { InsnView } from '../insn-view.js';
 import { type HelperResult, LEAVE } from '../insn.js';
 import { CS, RSP, SS } from '../state.js';
-import { arrive, checkDirectTarget, checkLongBits, checkRip, is64BitCode, loadCs, loadRealCs } from './code-segment.js';
+import { arrive, checkDirectTarget, checkLongBits, checkRip, is64BitCode, loadCs, loadRealCs, reportOuterLevel } from './code-segment.js';
 import {
   type Descriptor, SYS, dplOf, isCode, isConforming, isNull, isPresent, isSystem, isWritableData, markAccessed, readDescriptor, readUpperHalf, typeOf,
 } from './descriptors.js';
@@ -240,7 +240,9 @@ export function commitReturn(cpu: Cpu, cs: number, code: Descriptor, stack: Retu
   else setSegment(s, SS, stack.selector, stack.segment.base, stack.segment.limit, ssAttr);
   if (is64BitCode(cpu, code)) s.setGpr(RSP, sp);
   else setStackPointer(cpu, sp, ssAttr & 0x4000 ? 32 : 16);
-  if (outer) dropInnerSegments(s, rpl);
+  if (!outer) return;
+  dropInnerSegments(s, rpl);
+  reportOuterLevel(cpu, rpl);
 }
 
 export function farReturn(cpu: Cpu, insn: InsnView): HelperResult {

@@ -11,7 +11,7 @@ import type { InsnView } from '../insn-view.js';
 import { type HelperResult, LEAVE } from '../insn.js';
 import { PROBE } from '../ports.js';
 import { CS, EFER_SCE, IF, RAX, RCX, RDI, RDX, RF, RSP, S, SS, VM } from '../state.js';
-import { arrive } from './code-segment.js';
+import { arrive, reportOuterLevel } from './code-segment.js';
 import { stepByFinalFlags } from './debug.js';
 import { isAmd } from './privilege.js';
 import { isCanonical, isRealMode, setSegment } from './segments.js';
@@ -27,6 +27,7 @@ function flatSegments(cpu: Cpu, cs: number, codeAttr: number, ss: number, cpl: 0
   s.set32(S.cpl, cpl);
   setSegment(s, CS, (cs & 0xfffc) | cpl, 0n, 0xffff_ffff, codeAttr | dpl);
   setSegment(s, SS, (ss & 0xfffc) | cpl, 0n, 0xffff_ffff, DATA | dpl);
+  if (cpl === 3) reportOuterLevel(cpu, cpl);
 }
 
 /** Privilege-independent conditions of SYSCALL and SYSRET: #UD. */

@@ -13,7 +13,7 @@ import { type HelperResult, LEAVE } from '../insn.js';
 import {
   AC, CS, DF, DS, ES, FS, GS, ID, IF, IOPL, NT, RF, RSP, S, SS, STATUS_FLAGS, TF, TR, VIF, VIP, VM,
 } from '../state.js';
-import { arrive, checkRip, is64BitCode, loadCs, loadRealCs } from './code-segment.js';
+import { arrive, checkRip, is64BitCode, loadCs, loadRealCs, reportOuterLevel } from './code-segment.js';
 import { readSystem } from './descriptors.js';
 import { commitReturn, readReturnSegment, readReturnStack } from './far-transfer.js';
 import { intercepted, iopl, requireV86Iopl } from './privilege.js';
@@ -109,5 +109,6 @@ function returnToV86(cpu: Cpu, stack: Stack, rip: bigint, cs: number, image: num
   loadRealCs(cpu, cs);
   for (const { seg, selector } of selectors) loadRealSegment(s, seg, selector);
   s.setGpr(RSP, esp);
+  reportOuterLevel(cpu, 3);
   arrive(cpu, rip);
 }
