@@ -5,7 +5,7 @@ import { multibootImage } from '../../test/support/multiboot-image.js';
 import { PROBE } from '../cpu/ports.js';
 import { S } from '../cpu/state.js';
 import { RAM_BASE } from '../mem/layout.js';
-import type { TimeMode } from './config.js';
+import type { EngineChoice, TimeMode } from './config.js';
 import { Machine } from './machine.js';
 import { parseProfile } from './profile.js';
 
@@ -53,8 +53,8 @@ function guest(): { image: Uint8Array; function: number; handler: number } {
 }
 const GUEST = guest();
 
-function boot(mode: TimeMode, cpus: number): Machine {
-  return new Machine({ memoryBytes: MEMORY, profile, mode, cpus, boot: { kind: 'image', image: { name: 'stops', bytes: GUEST.image } } });
+function boot(mode: TimeMode, cpus: number, engine: EngineChoice = 'auto'): Machine {
+  return new Machine({ memoryBytes: MEMORY, profile, mode, cpus, engine, boot: { kind: 'image', image: { name: 'stops', bytes: GUEST.image } } });
 }
 
 /** All that a run leaves: memory, registers, devices, the run loop of each vCPU, time, and in cycle mode what happened in the modelled caches. */
@@ -144,6 +144,20 @@ describe('a stop that a listener asks for', () => {
     expect(stops.length).toBeGreaterThan(20);
     expect(stateOf(m)).toEqual(uncut('cycle', 1));
   });
+});
+
+it.each(['functional', 'cycle'] as const)('compiled code stops at the same places: %s mode', (mode) => {
+  const interpreted = boot(mode, 1, 'interpreter'), compiled = boot(mode, 1, 'compiler'), random = randomFrom(7);
+  for (const m of [interpreted, compiled]) {
+    m.breakpoints.set(BigInt(GUEST.function));
+    m.watchpoints.set({ linear: BigInt(SHARED), bytes: 4, read: true, write: false });
+    m.probe.subscribe(() => m.requestStop(), [PROBE.ioRead]);
+  }
+  for (let to = 4096; to < 12_000; to += 1 + random(900)) {
+    const stops = [interpreted, compiled].map((m) => [m.run({ instructions: to, exact: true }), m.position, m.cycles]);
+    expect(stops[1]).toEqual(stops[0]);
+  }
+  expect(stateOf(compiled)).toEqual(stateOf(interpreted));
 });
 
 it('breakpoints and watchpoints stay out of snapshots, and hold in a restored machine', () => {
