@@ -61,6 +61,12 @@ describe('docs/cli.md', () => {
     expect(options.filter((o) => !described.includes(o))).toEqual([]);
     expect(described.filter((d) => d !== undefined && !options.includes(d))).toEqual([]);
   });
+  it('describes every option of gdb', () => {
+    const options = ['gdb', 'debug-machine'].flatMap((f) => [...read(`src/cli/${f}.ts`).matchAll(/^ {4,6}'?([a-z][\w-]*)'?: \{ (?:type|choices)/gm)].map((m) => m[1]!));
+    expect(options.length).toBeGreaterThan(12);
+    const section = read('docs/cli.md').split(/^## /m).find((s) => s.startsWith('xenolith gdb'))!;
+    expect(firstColumn(section, 'option').map((o) => o.slice(2)).sort()).toEqual(options.sort());
+  });
 });
 
 describe('docs/results.md', () => {

@@ -23,6 +23,17 @@ export interface GdbOptions extends DebugMachineOptions {
 
 const toStandardError = (line: string): void => void process.stderr.write(`${line}\n`);
 
+/** Feeds standard input to the guest, as a part of the run's history; returns the function that lets go of it. */
+function attachInput(history: Timeline): () => void {
+  const onData = (chunk: Buffer): void => history.input(chunk);
+  process.stdin.on('data', onData);
+  process.stdin.on('error', () => undefined); // a closed standard input is an input that never comes
+  return () => {
+    process.stdin.off('data', onData);
+    process.stdin.pause();
+  };
+}
+
 /** Runs the command; the value is the exit status. @param print receives its messages, line by line */
 export async function gdb(o: GdbOptions, print = toStandardError): Promise<number> {
   wholeNumber(o.port, '--port', 0, 65535);
@@ -42,15 +53,16 @@ export async function gdb(o: GdbOptions, print = toStandardError): Promise<numbe
 async function serve({ config, programs }: DebugMachine, o: GdbOptions, print: (line: string) => void): Promise<number> {
   const note = (text: string): void => print(`xenolith: gdb: ${text}`);
   const historyBytes = parseSize(o.history, '--history');
-  const serial = new SerialOutput(o.serial === 'stdio' ? 1 : o.serial === 'null' ? undefined : openOutput(o.serial));
+  const serial = new SerialOutput(o.serial === 'stdio' || o.serial === 'stdout' ? 1 : o.serial === 'null' ? undefined : openOutput(o.serial));
   const once = new OnceOnly(() => machine, serial.sink);
   const machine: Machine = new Machine({ ...config, serial: once.sink });
   const known = new Programs(programs.map((p) => ({ name: p.name, image: { name: p.name, bytes: p.bytes } })));
+  const history = new Timeline(machine, { memoryLimit: historyBytes });
   const explainer = new ExitExplainer({ place: (linear) => known.named('hypervisor')?.symbols.line(linear) });
   explainer.attach(machine);
   const target: Target = new Target({
     machine,
-    history: new Timeline(machine, { memoryLimit: historyBytes }),
+    history,
     explain: () => explainer.last()?.sentence,
     programs: programs.map((p) => p.name),
     program(vcpu) {
@@ -63,12 +75,14 @@ async function serve({ config, programs }: DebugMachine, o: GdbOptions, print: (
   note(`listening on 127.0.0.1:${port}; in gdb, type:`);
   for (const line of gdbCommands(programs, port)) print(`    ${line}`);
   const onInterrupt = (): void => server.end(EXIT_INTERRUPTED);
+  const detach = o.serial === 'stdio' ? attachInput(history) : undefined;
   process.on('SIGINT', onInterrupt);
   process.on('SIGTERM', onInterrupt);
   try {
     return await server.over;
   } finally {
     serial.flush();
+    detach?.();
     process.off('SIGINT', onInterrupt);
     process.off('SIGTERM', onInterrupt);
   }
@@ -78,7 +92,7 @@ function options(y: Argv): Argv<GdbOptions> {
   return debugMachineOptions(y)
     .options({
       port: { type: 'number', default: 1234, describe: 'TCP port on 127.0.0.1; 0: any that is free' },
-      serial: { type: 'string', default: 'stdio', describe: 'where COM1 goes: stdio, null, or a file' },
+      serial: { type: 'string', default: 'stdout', describe: 'where COM1 goes: stdout, stdio (with input), null, or a file' },
       history: { type: 'string', default: '1G', describe: 'memory that snapshots may take, for going back' },
       'print-gdb-commands': { type: 'boolean', default: false, describe: 'print what to type into gdb (symbols, connection) and exit' },
     })
