@@ -189,7 +189,7 @@ export const PROBE = {
   marker: 10, // XCHG BX,BX with EAX = MARKER_MAGIC | code: a = code, b = RDI, c = RSI, d = RDX
   privilege: 11, // a return to an outer level (IRET, SYSRET, SYSEXIT, RET): a = new CPL, b = RIP of the instruction
   addressSpace: 12, // a = CR3
-  halt: 13, // a = cycles skipped
+  halt: 13, // all vCPUs halted up to now, an event or where the run is cut: a = cycles skipped
   frameSent: 14, // a = length
   frameReceived: 15,
   systemCall: 17, // SYSCALL, VMCALL or VMMCALL carried out: a = RAX, b = RDI, c = RIP, d = 1 in a guest

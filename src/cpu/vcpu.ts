@@ -203,7 +203,7 @@ export class Vcpu extends ExactRun {
   }
 
   /** Reports the skipped time of HLT to the probe. */
-  skipped(cycles: number): void {
-    if (this.probe.active) this.probe.emit(PROBE.halt, this.now(), this.id, cycles, 0, 0, 0);
+  skipped(now: number, cycles: number): void {
+    if (this.probe.active) this.probe.emit(PROBE.halt, now, this.id, cycles, 0, 0, 0);
   }
 }

@@ -387,7 +387,7 @@ export class Machine {
     const from = queue.now();
     queue.advanceTo(next);
     this.attribution?.idle(from, next);
-    for (const p of this.processors) p.vcpu.skipped(next - from);
+    for (const p of this.processors) p.vcpu.skipped(next, next - from);
   }
 }
 

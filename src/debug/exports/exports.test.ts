@@ -6,11 +6,16 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { runPath } from '../../experiments/measure.js';
 import { EXTENSIONS, type ExtensionName, type Images, imagesOf } from '../../experiments/paths.js';
 import { WORKLOADS } from '../../experiments/workloads.js';
+import { DOM0, GUEST } from '../../experiments/code-owners.js';
+import { account, IDLE, ownerOf, TRANSITION } from '../../machine/attribution.js';
 import type { Machine } from '../../machine/machine.js';
 import { parseProfile } from '../../machine/profile.js';
 import { exitReasonName } from '../exit-names.js';
 import { ExitTimes } from './exit-times.js';
 import { FORMAT_NAMES, type FormatName, formatOfName, startExport } from './formats.js';
+import { PROBE, Probe } from '../../machine/probe.js';
+import { Levels } from './levels.js';
+import { subscribeMerged } from './merged-halts.js';
 import { comparedPrograms } from './program-accounts.js';
 import type { ProtoWriter } from './protobuf.js';
 
@@ -24,19 +29,22 @@ interface Exported {
   readonly files: Record<FormatName, Uint8Array>;
   readonly exits: Map<string, number>;
   readonly times: ReturnType<ExitTimes['rows']>;
+  /** Cycles by level, from the spans. */
+  readonly levels: Map<number, number>;
   readonly machine: Machine;
   readonly result: string;
 }
 
 function exported(extension: ExtensionName, formats: readonly FormatName[]): Exported {
-  const chunks = new Map<FormatName, Uint8Array[]>(), profile = EXTENSIONS[extension];
+  const levels = new Map<number, number>(), chunks = new Map<FormatName, Uint8Array[]>(), profile = EXTENSIONS[extension];
   let machine!: Machine, times!: ExitTimes, finish = (): void => undefined;
   const result = runPath({
-    path: 'hvm', images: images!, workloads: WORKLOADS.filter((w) => w.name === 'cpuid-exit'), quick: true, seed: 1, mode: 'cycle',
+    path: 'hvm', images: images!, workloads: WORKLOADS.filter((w) => w.name === 'cpuid-exit' || w.name === 'disk-random-read'), quick: true, seed: 1, mode: 'cycle',
     profile: parseProfile(JSON.parse(readFileSync(join(ROOT, `profiles/${profile}.json`), 'utf8')), profile),
     observe: (m) => {
       machine = m;
       times = new ExitTimes(m);
+      const spans = new Levels(m, ({ level, from, to }) => levels.set(level, (levels.get(level) ?? 0) + to - from));
       const running = formats.map((format) => {
         const own: Uint8Array[] = [];
         chunks.set(format, own);
@@ -44,7 +52,10 @@ function exported(extension: ExtensionName, formats: readonly FormatName[]): Exp
           machine: m, programs: comparedPrograms(imagesOf('hvm', images!)), sink: (c) => own.push(c.slice()), writer: () => protobuf.Writer.create() as unknown as ProtoWriter, title: 'test', sampleCycles: 50_021,
         });
       });
-      finish = () => running.forEach((r) => r.finish());
+      finish = () => {
+        spans.finish();
+        running.forEach((r) => r.finish());
+      };
       const [samples] = running.flatMap((r) => r.samples ?? []);
       if (samples === undefined) return undefined;
       return { get next() { return samples.next; }, take: () => running.forEach((r) => r.samples?.take()) };
@@ -52,7 +63,7 @@ function exported(extension: ExtensionName, formats: readonly FormatName[]): Exp
   });
   finish();
   const files = Object.fromEntries([...chunks].map(([f, own]) => [f, Buffer.concat(own)])) as Record<FormatName, Uint8Array>;
-  return { files, exits: machine.exitCounts(), times: times.rows(), machine, result: JSON.stringify(result.measurements) };
+  return { files, exits: machine.exitCounts(), times: times.rows(), levels, machine, result: JSON.stringify(result.measurements) };
 }
 
 /** Records of a xentrace file: event, time, words. Checks the windows on the way. */
@@ -130,6 +141,19 @@ describe.skipIf(images === undefined)('the exports of a run', () => {
     expect(text).toMatch(/^hypervisor;[a-z]\w+ \d+$/m);
   });
 
+  it.each(['vtx', 'svm'] as const)('%s: the spans of the levels are the accounts of the cycles, to the cycle', (extension) => {
+    const { levels, machine } = runs[extension];
+    const sums = machine.attribution!.snapshot(machine.cycles), dom0 = [...sums.keys()].filter((a) => ownerOf(a) === DOM0);
+    const total = (of: ReadonlyMap<number, number>): number => [...of.values()].reduce((a, b) => a + b, 0);
+    for (const a of [TRANSITION, IDLE, ...dom0]) expect([a, levels.get(a)]).toEqual([a, sums.get(a)]);
+    expect(dom0.length).toBe(3);
+    // Between guest and hypervisor the price of the instruction that made the exit is seen differently.
+    expect(total(levels)).toBe(total(sums));
+    const guest = account(GUEST, 0);
+    expect(Math.abs(levels.get(guest)! - sums.get(guest)!)).toBeLessThan(40 * [...runs[extension].exits.values()].reduce((a, b) => a + b, 0));
+    expect(levels.get(IDLE)).toBeGreaterThan(0);
+  });
+
   it('exit times have every ended exit; CPUID takes a few thousand cycles', () => {
     const { times, exits } = runs.vtx, cpuid = times.find((t) => t.reason === 'CPUID')!;
     expect(times.reduce((n, t) => n + t.samples, 0)).toBeGreaterThanOrEqual([...exits.values()].reduce((a, b) => a + b, 0) - 1);
@@ -146,4 +170,12 @@ describe.skipIf(images === undefined)('the exports of a run', () => {
 
 it('a file\'s name says its format', () => {
   expect(['a.pftrace', 'a.perfetto-trace', 'b.xentrace', 'c.folded', 'd.speedscope.json', 'e.json', 'f'].map(formatOfName)).toEqual(['perfetto', 'perfetto', 'xentrace', 'folded', 'speedscope', 'events', 'events']);
+});
+
+it('a halt that the caller cut is told in one piece, and before what follows it', () => {
+  const probe = new Probe(), told: number[][] = [];
+  const { end } = subscribeMerged(probe, (kind, cycle, vcpu, a) => told.push([kind, cycle, vcpu, a]));
+  for (const [kind, cycle, a] of [[PROBE.halt, 10, 5], [PROBE.halt, 30, 20], [PROBE.interrupt, 30, 59], [PROBE.halt, 50, 10], [PROBE.halt, 70, 15]] as const) probe.emit(kind, cycle, 0, a, 0, 0, 0);
+  end();
+  expect(told).toEqual([[PROBE.halt, 30, 0, 25], [PROBE.interrupt, 30, 0, 59], [PROBE.halt, 50, 0, 10], [PROBE.halt, 70, 0, 15]]);
 });

@@ -8,6 +8,7 @@ import type { Machine } from '../../machine/machine.js';
 import { PROBE_NAMES } from '../../machine/probe.js';
 import { type ByteSink, ByteStream } from './byte-stream.js';
 import { foldedStacks } from './folded.js';
+import { subscribeMerged } from './merged-halts.js';
 import { PerfettoTrace } from './perfetto.js';
 import type { ProgramAccounts } from './program-accounts.js';
 import type { ProtoWriter } from './protobuf.js';
@@ -50,7 +51,7 @@ export interface RunningExport {
 
 function events({ machine, sink }: ExportRequest): RunningExport {
   const out = new ByteStream(sink);
-  const end = machine.probe.subscribe((kind, cycle, vcpu, a, b, c, d) => out.text(`${JSON.stringify({ event: PROBE_NAMES[kind] ?? kind, cycle, vcpu, a, b, c, d })}\n`));
+  const { end } = subscribeMerged(machine.probe, (kind, cycle, vcpu, a, b, c, d) => out.text(`${JSON.stringify({ event: PROBE_NAMES[kind] ?? kind, cycle, vcpu, a, b, c, d })}\n`));
   return { finish: () => (end(), out.flush()) };
 }
 

@@ -2,7 +2,8 @@
  * Who has each processor, and since when: spans of cycles at one level, with what began them.
  *
  * Where cycles are attributed (cycle mode, known images) a level is an account of `machine/attribution.ts`; elsewhere the entries to and
- * exits from guests tell two levels apart. Transitions and idle time are levels of their own.
+ * exits from guests tell two levels apart. Transitions and idle time are levels of their own. The price of the instruction that made an
+ * exit is charged after the transition: the accounts give it to the guest, the spans to whom the transition led.
  *
  * Invariants: the spans of a vCPU do not overlap and have a length; a listener changes nothing in the machine.
  */
@@ -10,6 +11,7 @@
 import { IDLE, TRANSITION } from '../../machine/attribution.js';
 import type { Machine } from '../../machine/machine.js';
 import { PROBE } from '../../machine/probe.js';
+import { type MergedSubscription, subscribeMerged } from './merged-halts.js';
 import { INSIDE, OUTSIDE } from './program-accounts.js';
 
 export interface Span {
@@ -33,6 +35,7 @@ interface Processor {
 export class Levels {
   private readonly processors: Processor[];
   private readonly ends: (() => void)[];
+  private readonly merged: MergedSubscription;
   /** What will have led to the next level. */
   private readonly causes: string[];
 
@@ -41,17 +44,24 @@ export class Levels {
     const start = machine.attribution === undefined ? OUTSIDE : 0;
     this.processors = machine.processors.map(() => ({ level: start, since: machine.cycles, cause: '', host: start, guest: INSIDE }));
     this.causes = machine.processors.map(() => '');
-    this.ends = [
-      machine.probe.subscribe((kind, cycle, vcpu, a) => this.event(kind, cycle, vcpu, a),
-        [PROBE.vmExit, PROBE.vmHandlerStart, PROBE.vmHandlerEnd, PROBE.vmEntry, PROBE.vmEntryFailed, PROBE.halt]),
-    ];
+    const { flush, end } = (this.merged = subscribeMerged(machine.probe, (kind, cycle, vcpu, a) => this.event(kind, cycle, vcpu, a),
+      [PROBE.vmExit, PROBE.vmHandlerStart, PROBE.vmHandlerEnd, PROBE.vmEntry, PROBE.vmEntryFailed, PROBE.halt]));
+    this.ends = [end];
     const { attribution } = machine;
-    if (attribution !== undefined) this.ends.push(attribution.subscribe((account, cycle) => this.change(machine.platform.current, account, cycle)));
+    if (attribution !== undefined)
+      this.ends.push(attribution.subscribe((account, cycle) => {
+        flush();
+        this.change(machine.platform.current, account, cycle);
+      }));
   }
 
   /** The level of a vCPU now. */
   at(vcpu: number): number {
     return this.processors[vcpu]!.level;
+  }
+  /** Makes up for halts that are held back: before a listener of its own asks or says something. */
+  settle(): void {
+    this.merged.flush();
   }
   /** Says what leads to the level that comes next. */
   because(vcpu: number, cause: string): void {

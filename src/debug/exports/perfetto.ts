@@ -87,6 +87,8 @@ export class PerfettoTrace {
   }
 
   private event(kind: number, cycle: number, vcpu: number, a: number, b: number, c: number, d: number): void {
+    if (kind === PROBE.halt) return; // the levels' affair
+    this.levels.settle();
     if (kind in ACCESS_NAMES) return this.access(kind, cycle, vcpu, a, b, c);
     switch (kind) {
       case PROBE.diskRequest: return this.device(vcpu, cycle, c === 1 ? 'disk write' : 'disk read', { lba: a, sectors: b });

@@ -19,6 +19,7 @@ import { PROBE } from '../../machine/probe.js';
 import type { ByteSink } from './byte-stream.js';
 import { type ExitFacts, exitFacts } from './exit-facts.js';
 import { guestEcx, guestRax, guestRip, injectedError, interruptionInformation } from './guest-state.js';
+import { subscribeMerged } from './merged-halts.js';
 import type { ProgramAccounts } from './program-accounts.js';
 import { XentraceRecords } from './xentrace-records.js';
 
@@ -66,9 +67,14 @@ export class XentraceFile {
     this.records = new XentraceRecords(sink, processors.length);
     this.idle = processors.map((_, vcpu) => ({ domain: IDLE_DOMAIN, vcpu, started: false, left: false }));
     this.current = [...this.idle];
-    this.ends = [machine.probe.subscribe((kind, cycle, vcpu, a, b, c, d) => this.event(kind, cycle, vcpu, a, b, c, d),
-      [PROBE.vmEntry, PROBE.vmExit, PROBE.systemCall, PROBE.exception, PROBE.interrupt, PROBE.halt])];
-    if (attribution !== undefined) this.ends.push(attribution.subscribe((account, cycle) => this.arrived(account, cycle)));
+    const { flush, end } = subscribeMerged(machine.probe, (kind, cycle, vcpu, a, b, c, d) => this.event(kind, cycle, vcpu, a, b, c, d),
+      [PROBE.vmEntry, PROBE.vmExit, PROBE.systemCall, PROBE.exception, PROBE.interrupt, PROBE.halt]);
+    this.ends = [end];
+    if (attribution !== undefined)
+      this.ends.push(attribution.subscribe((account, cycle) => {
+        flush();
+        this.arrived(account, cycle);
+      }));
   }
 
   /** Ends what is open, and writes the rest. */
