@@ -9,7 +9,7 @@ import { EVENT_TYPE } from '../cpu/events.js';
 import { type Allowed, CR3_TARGETS } from './capabilities.js';
 import { ENTRY, EVENT, EVENT_OTHER, EXIT, PIN, PROC, PROC2, eventType, eventVector } from './controls.js';
 import { type CheckGroup, type CheckView, type EntryCheck } from './entry-checks.js';
-import { type FieldName, GROUP } from './fields.js';
+import { F, type FieldName, GROUP } from './fields.js';
 
 const settingOk = (v: number, a: Allowed): boolean => (~v & a.must1) === 0 && (v & ~a.may1) === 0;
 
@@ -21,7 +21,7 @@ const reserved = (id: string, field: FieldName, value: (v: CheckView) => number,
   field,
   rule: 'reserved bits must be set properly (see the capability MSR)',
   ok: (v) => settingOk(value(v), allowed(v)),
-  breaks: (v) => ({ [field]: (v.u32(field) | lowestForbidden(allowed(v))) >>> 0 }),
+  breaks: (v) => ({ [field]: (v.u32(F[field]) | lowestForbidden(allowed(v))) >>> 0 }),
 });
 
 /** Address and count of an MSR-store or MSR-load area. */
@@ -30,14 +30,14 @@ const msrArea = (id: string, address: FieldName, count: FieldName): readonly Ent
     id: `${id}-address`,
     field: address,
     rule: 'if the count is not 0, the address must be a multiple of 16 within the physical-address width',
-    ok: (v) => v.u32(count) === 0 || v.aligned(v.u64(address), 4),
+    ok: (v) => v.u32(F[count]) === 0 || v.aligned(v.u64(F[address]), 4),
     breaks: () => ({ [count]: 1, [address]: 0x1008n }),
   },
   {
     id: `${id}-last-byte`,
     field: address,
     rule: 'the address of the last byte of the area must be within the physical-address width',
-    ok: (v) => v.u32(count) === 0 || v.physical(v.u64(address) + BigInt(v.u32(count)) * 16n - 1n),
+    ok: (v) => v.u32(F[count]) === 0 || v.physical(v.u64(F[address]) + BigInt(v.u32(F[count])) * 16n - 1n),
     breaks: (v) => ({ [count]: 2, [address]: v.beyondPhysical - 16n }),
   },
 ];
@@ -62,7 +62,7 @@ const execution: readonly EntryCheck[] = [
     id: 'cr3-target-count',
     field: 'CR3_TARGET_COUNT',
     rule: 'must not be greater than 4',
-    ok: (v) => v.u32('CR3_TARGET_COUNT') <= CR3_TARGETS,
+    ok: (v) => v.u32(F.CR3_TARGET_COUNT) <= CR3_TARGETS,
     breaks: () => ({ CR3_TARGET_COUNT: CR3_TARGETS + 1 }),
   },
   ...(['IO_BITMAP_A', 'IO_BITMAP_B'] as const).map(
@@ -70,7 +70,7 @@ const execution: readonly EntryCheck[] = [
       id: `${field.toLowerCase().replaceAll('_', '-')}-address`,
       field,
       rule: 'if "use I/O bitmaps" is 1, must be 4-KByte aligned within the physical-address width',
-      ok: (v) => (v.proc & PROC.useIoBitmaps) === 0 || v.aligned(v.u64(field), 12),
+      ok: (v) => (v.proc & PROC.useIoBitmaps) === 0 || v.aligned(v.u64(F[field]), 12),
       breaks: (v) => ({ PRIMARY_PROCESSOR_BASED_CONTROLS: (v.proc | PROC.useIoBitmaps) >>> 0, [field]: 0x1001n }),
     }),
   ),
@@ -78,7 +78,7 @@ const execution: readonly EntryCheck[] = [
     id: 'msr-bitmap-address',
     field: 'MSR_BITMAPS',
     rule: 'if "use MSR bitmaps" is 1, must be 4-KByte aligned within the physical-address width',
-    ok: (v) => (v.proc & PROC.useMsrBitmaps) === 0 || v.aligned(v.u64('MSR_BITMAPS'), 12),
+    ok: (v) => (v.proc & PROC.useMsrBitmaps) === 0 || v.aligned(v.u64(F.MSR_BITMAPS), 12),
     breaks: (v) => ({ PRIMARY_PROCESSOR_BASED_CONTROLS: (v.proc | PROC.useMsrBitmaps) >>> 0, MSR_BITMAPS: 0x1001n }),
     needs: ['msr-bitmaps'],
   },
@@ -105,7 +105,7 @@ const execution: readonly EntryCheck[] = [
     id: 'vpid-zero',
     field: 'VIRTUAL_PROCESSOR_ID',
     rule: 'if "enable VPID" is 1, must not be 0000H',
-    ok: (v) => (v.proc2 & PROC2.enableVpid) === 0 || v.u32('VIRTUAL_PROCESSOR_ID') !== 0,
+    ok: (v) => (v.proc2 & PROC2.enableVpid) === 0 || v.u32(F.VIRTUAL_PROCESSOR_ID) !== 0,
     breaks: (v) => ({ ...withSecondary(v, PROC2.enableVpid), VIRTUAL_PROCESSOR_ID: 0 }),
     needs: ['vpid'],
   },
@@ -113,7 +113,7 @@ const execution: readonly EntryCheck[] = [
     id: 'eptp-memory-type',
     field: 'EPT_POINTER',
     rule: 'bits 2:0 (memory type) must be 0 (UC) or 6 (WB)',
-    ok: (v) => !v.ept || [0n, 6n].includes(v.u64('EPT_POINTER') & 7n),
+    ok: (v) => !v.ept || [0n, 6n].includes(v.u64(F.EPT_POINTER) & 7n),
     breaks: (v) => ({ ...withSecondary(v, PROC2.enableEpt), EPT_POINTER: (VALID_EPTP & ~7n) | 1n }),
     needs: ['ept'],
   },
@@ -121,7 +121,7 @@ const execution: readonly EntryCheck[] = [
     id: 'eptp-walk-length',
     field: 'EPT_POINTER',
     rule: 'bits 5:3 must be 3 (a page-walk length of 4)',
-    ok: (v) => !v.ept || ((v.u64('EPT_POINTER') >> 3n) & 7n) === 3n,
+    ok: (v) => !v.ept || ((v.u64(F.EPT_POINTER) >> 3n) & 7n) === 3n,
     breaks: (v) => ({ ...withSecondary(v, PROC2.enableEpt), EPT_POINTER: VALID_EPTP ^ (1n << 5n) }),
     needs: ['ept'],
   },
@@ -129,7 +129,7 @@ const execution: readonly EntryCheck[] = [
     id: 'eptp-accessed-dirty',
     field: 'EPT_POINTER',
     rule: 'bit 6 (accessed and dirty flags) must be 0 when the processor does not support them',
-    ok: (v) => !v.ept || v.x.caps.has('ept-accessed-dirty') || (v.u64('EPT_POINTER') & (1n << 6n)) === 0n,
+    ok: (v) => !v.ept || v.x.caps.has('ept-accessed-dirty') || (v.u64(F.EPT_POINTER) & (1n << 6n)) === 0n,
     breaks: (v) => ({ ...withSecondary(v, PROC2.enableEpt), EPT_POINTER: VALID_EPTP | (1n << 6n) }),
     needs: ['ept'],
     without: ['ept-accessed-dirty'],
@@ -138,7 +138,7 @@ const execution: readonly EntryCheck[] = [
     id: 'eptp-reserved',
     field: 'EPT_POINTER',
     rule: 'bits 11:7 and bits beyond the physical-address width must be 0',
-    ok: (v) => !v.ept || v.aligned(v.u64('EPT_POINTER') & ~0x7fn, 12),
+    ok: (v) => !v.ept || v.aligned(v.u64(F.EPT_POINTER) & ~0x7fn, 12),
     breaks: (v) => ({ ...withSecondary(v, PROC2.enableEpt), EPT_POINTER: VALID_EPTP | (1n << 11n) }),
     needs: ['ept'],
   },
@@ -225,7 +225,7 @@ const injection: readonly EntryCheck[] = [
     id: 'injection-error-code',
     field: 'VM_ENTRY_EXCEPTION_ERROR_CODE',
     rule: 'if an error code is delivered, bits 31:16 must be 0',
-    ok: (v) => !v.injecting || (v.injection & EVENT.errorCode) === 0 || v.u32('VM_ENTRY_EXCEPTION_ERROR_CODE') >>> 16 === 0,
+    ok: (v) => !v.injecting || (v.injection & EVENT.errorCode) === 0 || v.u32(F.VM_ENTRY_EXCEPTION_ERROR_CODE) >>> 16 === 0,
     breaks: () => ({
       VM_ENTRY_INTERRUPTION_INFORMATION: inject({ vector: 13, type: EVENT_TYPE.hardware, error: true }),
       VM_ENTRY_EXCEPTION_ERROR_CODE: 0x1_0000,
@@ -237,7 +237,7 @@ const injection: readonly EntryCheck[] = [
     rule: 'for a software interrupt or software exception, must be 1 to 15 (0 too, if the processor supports it)',
     ok: (v) => {
       if (!(v.injects(EVENT_TYPE.softwareInterrupt) || v.injects(EVENT_TYPE.privilegedSoftware) || v.injects(EVENT_TYPE.software))) return true;
-      const n = v.u32('VM_ENTRY_INSTRUCTION_LENGTH');
+      const n = v.u32(F.VM_ENTRY_INSTRUCTION_LENGTH);
       return n <= 15 && (n !== 0 || v.x.caps.has('zero-length-injection'));
     },
     breaks: () => ({ VM_ENTRY_INTERRUPTION_INFORMATION: inject({ vector: 0x80, type: EVENT_TYPE.softwareInterrupt }), VM_ENTRY_INSTRUCTION_LENGTH: 16 }),

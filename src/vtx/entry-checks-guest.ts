@@ -9,10 +9,10 @@
 import { DB, EVENT_TYPE, MC } from '../cpu/events.js';
 import { ACTIVITY, CR0_PE, CR0_PG, CR4_PAE, CR4_PCIDE, EFER_LMA, EFER_LME, IF, TF } from '../cpu/state.js';
 import { BLOCKING, ENTRY, EVENT_OTHER, PENDING_DEBUG, PIN, eventVector } from './controls.js';
-import { ALL_ONES, ALWAYS, type CheckGroup, type CheckView, CONTROLS_AND, type EntryCheck, canonical } from './entry-checks.js';
+import { ALL_ONES, ALWAYS, type CheckGroup, type CheckView, CONTROLS_AND, type EntryCheck } from './entry-checks.js';
 import { patOk } from './entry-checks-host.js';
 import { segmentChecks } from './entry-checks-segments.js';
-import { type FieldName, GROUP, REVISION_OFFSET } from './fields.js';
+import { F, type FieldName, GROUP, REVISION_OFFSET } from './fields.js';
 
 /** IA32_DEBUGCTL bits that may be one: LBR, BTF, and the trace and freeze controls up to bit 15 that parts of this age have. */
 const DEBUGCTL_ALLOWED = 0xffc3n;
@@ -26,7 +26,7 @@ const canonicalField = (field: FieldName): EntryCheck => ({
   id: `${field.toLowerCase().replaceAll('_', '-')}-canonical`,
   field,
   rule: 'must be canonical',
-  ok: (v) => canonical(v.u64(field)),
+  ok: (v) => v.canonical(F[field]),
   breaks: () => ({ [field]: NON_CANONICAL }),
 });
 
@@ -37,15 +37,15 @@ const registers: readonly EntryCheck[] = [
     id: 'guest-cr0-fixed',
     field: 'GUEST_CR0',
     rule: 'must not set a bit to a value that VMX operation does not support (PE and PG are free in an unrestricted guest)',
-    ok: (v) => v.u64('GUEST_CR0') >> 32n === 0n && (~v.guestCr0 & v.x.caps.cr0Fixed1s(v.unrestricted)) === 0,
-    breaks: (v) => ({ GUEST_CR0: v.u64('GUEST_CR0') & ~0x20n }),
+    ok: (v) => v.u64(F.GUEST_CR0) >> 32n === 0n && (~v.guestCr0 & v.x.caps.cr0Fixed1s(v.unrestricted)) === 0,
+    breaks: (v) => ({ GUEST_CR0: v.u64(F.GUEST_CR0) & ~0x20n }),
   },
   {
     id: 'guest-cr0-pg-needs-pe',
     field: 'GUEST_CR0',
     rule: 'if PG is 1, PE must be 1',
     ok: (v) => !v.guestPg || v.guestPe,
-    breaks: (v) => ({ GUEST_CR0: (v.u64('GUEST_CR0') | BigInt(CR0_PG)) & ~BigInt(CR0_PE) }),
+    breaks: (v) => ({ GUEST_CR0: (v.u64(F.GUEST_CR0) | BigInt(CR0_PG)) & ~BigInt(CR0_PE) }),
     base: 'real',
     needs: ['unrestricted-guest'],
   },
@@ -53,43 +53,43 @@ const registers: readonly EntryCheck[] = [
     id: 'guest-cr4-fixed',
     field: 'GUEST_CR4',
     rule: 'must not set a bit to a value that VMX operation does not support',
-    ok: (v) => v.u64('GUEST_CR4') >> 32n === 0n && v.x.cr4Ok(v.cpu, v.u32('GUEST_CR4')),
-    breaks: (v) => ({ GUEST_CR4: v.u64('GUEST_CR4') & ~0x2000n }),
+    ok: (v) => v.u64(F.GUEST_CR4) >> 32n === 0n && v.x.cr4Ok(v.cpu, v.u32(F.GUEST_CR4)),
+    breaks: (v) => ({ GUEST_CR4: v.u64(F.GUEST_CR4) & ~0x2000n }),
   },
   {
     id: 'guest-debugctl',
     field: 'GUEST_IA32_DEBUGCTL',
     rule: 'if "load debug controls" is 1, reserved bits must be 0',
-    ok: (v) => !loadsDebug(v) || (v.u64('GUEST_IA32_DEBUGCTL') & ~DEBUGCTL_ALLOWED) === 0n,
+    ok: (v) => !loadsDebug(v) || (v.u64(F.GUEST_IA32_DEBUGCTL) & ~DEBUGCTL_ALLOWED) === 0n,
     breaks: (v) => ({ VM_ENTRY_CONTROLS: v.entry | ENTRY.loadDebugControls, GUEST_IA32_DEBUGCTL: 1n << 63n }),
   },
   {
     id: 'ia32e-guest-needs-paging',
     field: 'GUEST_CR0',
     rule: 'if "IA-32e mode guest" is 1, CR0.PG and CR4.PAE must be 1',
-    ok: (v) => !v.ia32eGuest || (v.guestPg && (v.u32('GUEST_CR4') & CR4_PAE) !== 0),
-    breaks: (v) => ({ GUEST_CR4: v.u64('GUEST_CR4') & ~BigInt(CR4_PAE) }),
+    ok: (v) => !v.ia32eGuest || (v.guestPg && (v.u32(F.GUEST_CR4) & CR4_PAE) !== 0),
+    breaks: (v) => ({ GUEST_CR4: v.u64(F.GUEST_CR4) & ~BigInt(CR4_PAE) }),
   },
   {
     id: 'guest-cr4-pcide',
     field: 'GUEST_CR4',
     rule: 'if "IA-32e mode guest" is 0, PCIDE must be 0',
-    ok: (v) => v.ia32eGuest || (v.u32('GUEST_CR4') & CR4_PCIDE) === 0,
-    breaks: (v) => ({ GUEST_CR4: v.u64('GUEST_CR4') | BigInt(CR4_PCIDE) }),
+    ok: (v) => v.ia32eGuest || (v.u32(F.GUEST_CR4) & CR4_PCIDE) === 0,
+    breaks: (v) => ({ GUEST_CR4: v.u64(F.GUEST_CR4) | BigInt(CR4_PCIDE) }),
     base: 'pae',
   },
   {
     id: 'guest-cr3-width',
     field: 'GUEST_CR3',
     rule: 'bits beyond the physical-address width must be 0',
-    ok: (v) => v.physical(v.u64('GUEST_CR3')),
+    ok: (v) => v.physical(v.u64(F.GUEST_CR3)),
     breaks: (v) => ({ GUEST_CR3: v.beyondPhysical }),
   },
   {
     id: 'guest-dr7',
     field: 'GUEST_DR7',
     rule: 'if "load debug controls" is 1, bits 63:32 must be 0',
-    ok: (v) => !loadsDebug(v) || v.u64('GUEST_DR7') >> 32n === 0n,
+    ok: (v) => !loadsDebug(v) || v.u64(F.GUEST_DR7) >> 32n === 0n,
     breaks: (v) => ({ VM_ENTRY_CONTROLS: v.entry | ENTRY.loadDebugControls, GUEST_DR7: 0x400n | (1n << 32n) }),
   },
   canonicalField('GUEST_IA32_SYSENTER_ESP'),
@@ -98,7 +98,7 @@ const registers: readonly EntryCheck[] = [
     id: 'guest-pat',
     field: 'GUEST_IA32_PAT',
     rule: 'if "load IA32_PAT" is 1, each byte must be 0, 1, 4, 5, 6 or 7',
-    ok: (v) => (v.entry & ENTRY.loadPat) === 0 || patOk(v.u64('GUEST_IA32_PAT')),
+    ok: (v) => (v.entry & ENTRY.loadPat) === 0 || patOk(v.u64(F.GUEST_IA32_PAT)),
     breaks: (v) => ({ VM_ENTRY_CONTROLS: v.entry | ENTRY.loadPat, GUEST_IA32_PAT: 3n }),
     needs: ['pat-controls'],
   },
@@ -106,7 +106,7 @@ const registers: readonly EntryCheck[] = [
     id: 'guest-efer-reserved',
     field: 'GUEST_IA32_EFER',
     rule: 'if "load IA32_EFER" is 1, reserved bits must be 0',
-    ok: (v) => (v.entry & ENTRY.loadEfer) === 0 || v.x.eferOk(v.cpu, v.u64('GUEST_IA32_EFER')),
+    ok: (v) => (v.entry & ENTRY.loadEfer) === 0 || v.x.eferOk(v.cpu, v.u64(F.GUEST_IA32_EFER)),
     breaks: (v) => ({ VM_ENTRY_CONTROLS: v.entry | ENTRY.loadEfer, GUEST_IA32_EFER: 0x500n | (1n << 63n) }),
     needs: ['efer-controls'],
   },
@@ -116,7 +116,7 @@ const registers: readonly EntryCheck[] = [
     rule: 'LMA must equal the "IA-32e mode guest" VM-entry control, and LME too if CR0.PG is 1',
     ok: (v) => {
       if ((v.entry & ENTRY.loadEfer) === 0) return true;
-      const efer = v.u32('GUEST_IA32_EFER');
+      const efer = v.u32(F.GUEST_IA32_EFER);
       return ((efer & EFER_LMA) !== 0) === v.ia32eGuest && (!v.guestPg || ((efer & EFER_LME) !== 0) === v.ia32eGuest);
     },
     breaks: (v) => ({ VM_ENTRY_CONTROLS: v.entry | ENTRY.loadEfer, GUEST_IA32_EFER: BigInt(EFER_LMA) }),
@@ -132,14 +132,14 @@ const tables: readonly EntryCheck[] = (['GDTR', 'IDTR'] as const).flatMap((t): E
       id: `guest-${t.toLowerCase()}-limit`,
       field: limit,
       rule: 'bits 31:16 must be 0',
-      ok: (v) => v.u32(limit) >>> 16 === 0,
+      ok: (v) => v.u32(F[limit]) >>> 16 === 0,
       breaks: () => ({ [limit]: 0x1_0000 }),
     },
   ];
 });
 
 const CS_L = 1 << 13;
-const guest64 = (v: CheckView): boolean => v.ia32eGuest && (v.u32('GUEST_CS_ACCESS_RIGHTS') & CS_L) !== 0;
+const guest64 = (v: CheckView): boolean => v.ia32eGuest && (v.u32(F.GUEST_CS_ACCESS_RIGHTS) & CS_L) !== 0;
 const RFLAGS_RESERVED = ~0x3f_7fd7n & ALL_ONES;
 const EXTERNAL_INTERRUPT = 0x8000_0020;
 const INJECT_NMI = 0x8000_0202;
@@ -149,7 +149,7 @@ const flags: readonly EntryCheck[] = [
     id: 'guest-rip-32',
     field: 'GUEST_RIP',
     rule: 'bits 63:32 must be 0 unless the guest is in 64-bit mode',
-    ok: (v) => guest64(v) || v.u64('GUEST_RIP') >> 32n === 0n,
+    ok: (v) => guest64(v) || v.u64(F.GUEST_RIP) >> 32n === 0n,
     breaks: () => ({ GUEST_RIP: 1n << 32n }),
     base: 'compat',
   },
@@ -157,15 +157,15 @@ const flags: readonly EntryCheck[] = [
     id: 'guest-rip-64',
     field: 'GUEST_RIP',
     rule: 'in 64-bit mode bits 63:48 must be identical',
-    ok: (v) => !guest64(v) || [0n, 0xffffn].includes(v.u64('GUEST_RIP') >> 48n),
+    ok: (v) => !guest64(v) || [0n, 0xffffn].includes(v.u64(F.GUEST_RIP) >> 48n),
     breaks: () => ({ GUEST_RIP: 1n << 48n }),
   },
   {
     id: 'guest-rflags-reserved',
     field: 'GUEST_RFLAGS',
     rule: 'reserved bits 63:22, 15, 5 and 3 must be 0 and bit 1 must be 1',
-    ok: (v) => (v.u64('GUEST_RFLAGS') & RFLAGS_RESERVED) === 0n && (v.u32('GUEST_RFLAGS') & 2) !== 0,
-    breaks: (v) => ({ GUEST_RFLAGS: v.u64('GUEST_RFLAGS') | 8n }),
+    ok: (v) => (v.u64(F.GUEST_RFLAGS) & RFLAGS_RESERVED) === 0n && (v.u32(F.GUEST_RFLAGS) & 2) !== 0,
+    breaks: (v) => ({ GUEST_RFLAGS: v.u64(F.GUEST_RFLAGS) | 8n }),
   },
   {
     id: 'guest-rflags-vm',
@@ -173,7 +173,7 @@ const flags: readonly EntryCheck[] = [
     rule: 'VM must be 0 in IA-32e mode and when CR0.PE is 0',
     ok: (v) => !v.guestV86 || (!v.ia32eGuest && v.guestPe),
     // A virtual-8086 guest passes all segment checks; only then is this rule the first to fail.
-    breaks: (v) => ({ GUEST_CR0: v.u64('GUEST_CR0') & ~BigInt((CR0_PG | CR0_PE) >>> 0), ...unrestricted(v) }),
+    breaks: (v) => ({ GUEST_CR0: v.u64(F.GUEST_CR0) & ~BigInt((CR0_PG | CR0_PE) >>> 0), ...unrestricted(v) }),
     base: 'virtual-8086',
     needs: ['unrestricted-guest'],
   },
@@ -181,8 +181,8 @@ const flags: readonly EntryCheck[] = [
     id: 'guest-rflags-if',
     field: 'GUEST_RFLAGS',
     rule: 'IF must be 1 when an external interrupt is injected',
-    ok: (v) => !v.injects(EVENT_TYPE.external) || (v.u32('GUEST_RFLAGS') & IF) !== 0,
-    breaks: (v) => ({ VM_ENTRY_INTERRUPTION_INFORMATION: EXTERNAL_INTERRUPT, GUEST_RFLAGS: v.u64('GUEST_RFLAGS') & ~BigInt(IF) }),
+    ok: (v) => !v.injects(EVENT_TYPE.external) || (v.u32(F.GUEST_RFLAGS) & IF) !== 0,
+    breaks: (v) => ({ VM_ENTRY_INTERRUPTION_INFORMATION: EXTERNAL_INTERRUPT, GUEST_RFLAGS: v.u64(F.GUEST_RFLAGS) & ~BigInt(IF) }),
   },
 ];
 
@@ -193,9 +193,9 @@ const unrestricted = (v: CheckView): Partial<Record<FieldName, bigint | number>>
   EPT_POINTER: 0x1000n | (3n << 3n) | 6n,
 });
 
-const activity = (v: CheckView): number => v.u32('GUEST_ACTIVITY_STATE');
-const blocking = (v: CheckView): number => v.u32('GUEST_INTERRUPTIBILITY_STATE');
-const pendingDebug = (v: CheckView): bigint => v.u64('GUEST_PENDING_DEBUG_EXCEPTIONS');
+const activity = (v: CheckView): number => v.u32(F.GUEST_ACTIVITY_STATE);
+const blocking = (v: CheckView): number => v.u32(F.GUEST_INTERRUPTIBILITY_STATE);
+const pendingDebug = (v: CheckView): bigint => v.u64(F.GUEST_PENDING_DEBUG_EXCEPTIONS);
 
 /** May the injected event be delivered in this activity state? The last bullet on the activity-state field. */
 function injectableIn(v: CheckView): boolean {
@@ -228,7 +228,7 @@ const nonRegister: readonly EntryCheck[] = [
     id: 'activity-hlt-cpl',
     field: 'GUEST_ACTIVITY_STATE',
     rule: 'must not be HLT if the DPL of SS is not 0',
-    ok: (v) => activity(v) !== ACTIVITY.hlt || (v.u32('GUEST_SS_ACCESS_RIGHTS') & SS_DPL3) === 0,
+    ok: (v) => activity(v) !== ACTIVITY.hlt || (v.u32(F.GUEST_SS_ACCESS_RIGHTS) & SS_DPL3) === 0,
     breaks: () => ({ GUEST_ACTIVITY_STATE: ACTIVITY.hlt }),
     base: 'virtual-8086',
   },
@@ -258,14 +258,14 @@ const nonRegister: readonly EntryCheck[] = [
     field: 'GUEST_INTERRUPTIBILITY_STATE',
     rule: 'blocking by STI and by MOV SS must not both be 1',
     ok: (v) => (blocking(v) & 3) !== 3,
-    breaks: (v) => ({ GUEST_INTERRUPTIBILITY_STATE: 3, GUEST_RFLAGS: v.u64('GUEST_RFLAGS') | BigInt(IF) }),
+    breaks: (v) => ({ GUEST_INTERRUPTIBILITY_STATE: 3, GUEST_RFLAGS: v.u64(F.GUEST_RFLAGS) | BigInt(IF) }),
   },
   {
     id: 'interruptibility-sti-if',
     field: 'GUEST_INTERRUPTIBILITY_STATE',
     rule: 'blocking by STI must be 0 if RFLAGS.IF is 0',
-    ok: (v) => (blocking(v) & BLOCKING.sti) === 0 || (v.u32('GUEST_RFLAGS') & IF) !== 0,
-    breaks: (v) => ({ GUEST_INTERRUPTIBILITY_STATE: BLOCKING.sti, GUEST_RFLAGS: v.u64('GUEST_RFLAGS') & ~BigInt(IF) }),
+    ok: (v) => (blocking(v) & BLOCKING.sti) === 0 || (v.u32(F.GUEST_RFLAGS) & IF) !== 0,
+    breaks: (v) => ({ GUEST_INTERRUPTIBILITY_STATE: BLOCKING.sti, GUEST_RFLAGS: v.u64(F.GUEST_RFLAGS) & ~BigInt(IF) }),
   },
   {
     id: 'interruptibility-external',
@@ -274,7 +274,7 @@ const nonRegister: readonly EntryCheck[] = [
     ok: (v) => !v.injects(EVENT_TYPE.external) || (blocking(v) & (BLOCKING.sti | BLOCKING.movSs)) === 0,
     breaks: (v) => ({
       VM_ENTRY_INTERRUPTION_INFORMATION: EXTERNAL_INTERRUPT,
-      GUEST_RFLAGS: v.u64('GUEST_RFLAGS') | BigInt(IF),
+      GUEST_RFLAGS: v.u64(F.GUEST_RFLAGS) | BigInt(IF),
       GUEST_INTERRUPTIBILITY_STATE: BLOCKING.sti,
     }),
   },
@@ -317,7 +317,7 @@ const nonRegister: readonly EntryCheck[] = [
     rule: 'with blocking by STI or MOV SS, or in HLT state, BS must be 1 exactly if RFLAGS.TF is 1 and IA32_DEBUGCTL.BTF is 0',
     ok: (v) => {
       if ((blocking(v) & (BLOCKING.sti | BLOCKING.movSs)) === 0 && activity(v) !== ACTIVITY.hlt) return true;
-      const stepping = (v.u32('GUEST_RFLAGS') & TF) !== 0 && (v.u64('GUEST_IA32_DEBUGCTL') & DEBUGCTL_BTF) === 0n;
+      const stepping = (v.u32(F.GUEST_RFLAGS) & TF) !== 0 && (v.u64(F.GUEST_IA32_DEBUGCTL) & DEBUGCTL_BTF) === 0n;
       return ((pendingDebug(v) & PENDING_DEBUG.bs) !== 0n) === stepping;
     },
     breaks: () => ({ GUEST_INTERRUPTIBILITY_STATE: BLOCKING.movSs, GUEST_PENDING_DEBUG_EXCEPTIONS: PENDING_DEBUG.bs }),
@@ -330,7 +330,7 @@ const linkPointer: readonly EntryCheck[] = [
     id: 'link-pointer-address',
     field: 'VMCS_LINK_POINTER',
     rule: 'if not FFFFFFFF_FFFFFFFFH, must be 4-KByte aligned within the physical-address width',
-    ok: (v) => v.u64('VMCS_LINK_POINTER') === ALL_ONES || v.aligned(v.u64('VMCS_LINK_POINTER'), 12),
+    ok: (v) => v.u64(F.VMCS_LINK_POINTER) === ALL_ONES || v.aligned(v.u64(F.VMCS_LINK_POINTER), 12),
     breaks: () => ({ VMCS_LINK_POINTER: 0x1001n }),
     qualification: QUALIFICATION.linkPointer,
   },
@@ -339,7 +339,7 @@ const linkPointer: readonly EntryCheck[] = [
     field: 'VMCS_LINK_POINTER',
     rule: 'the VMCS that it names must have our revision identifier and a shadow indicator of 0',
     ok: (v) => {
-      const p = v.u64('VMCS_LINK_POINTER');
+      const p = v.u64(F.VMCS_LINK_POINTER);
       return p === ALL_ONES || Number(v.cpu.readPhys(Number(p) + REVISION_OFFSET, 4)) === v.x.caps.revision;
     },
     breaks: () => ({ VMCS_LINK_POINTER: 0x2000n }),
@@ -359,7 +359,7 @@ const pdptes: readonly EntryCheck[] = [0, 1, 2, 3].map((i): EntryCheck => {
     id: `guest-pdpte${i}`,
     field,
     rule: 'with PAE paging and EPT, reserved bits of a present entry must be 0',
-    ok: (v) => !v.ept || !v.guestPae || pdpteOk(v.u64(field), (p) => v.physical(p)),
+    ok: (v) => !v.ept || !v.guestPae || pdpteOk(v.u64(F[field]), (p) => v.physical(p)),
     breaks: (v) => ({ ...unrestricted(v), SECONDARY_PROCESSOR_BASED_CONTROLS: 2, [field]: 3n }),
     base: 'pae',
     needs: ['ept'],

@@ -8,7 +8,7 @@
 import { CR4_PAE, CR4_PCIDE, EFER_LMA, EFER_LME } from '../cpu/state.js';
 import { ENTRY, EXIT } from './controls.js';
 import { type CheckGroup, type CheckView, type EntryCheck, canonical } from './entry-checks.js';
-import { type FieldName, GROUP } from './fields.js';
+import { F, type FieldName, GROUP } from './fields.js';
 
 const NON_CANONICAL = 1n << 47n;
 
@@ -25,7 +25,7 @@ const isCanonical = (field: FieldName): EntryCheck => ({
   id: `${field.toLowerCase().replaceAll('_', '-')}-canonical`,
   field,
   rule: 'must be canonical',
-  ok: (v) => canonical(v.u64(field)),
+  ok: (v) => v.canonical(F[field]),
   breaks: () => ({ [field]: NON_CANONICAL }),
 });
 
@@ -34,21 +34,21 @@ const registers: readonly EntryCheck[] = [
     id: 'host-cr0-fixed',
     field: 'HOST_CR0',
     rule: 'must not set a bit to a value that VMX operation does not support',
-    ok: (v) => v.u64('HOST_CR0') >> 32n === 0n && (~v.u32('HOST_CR0') & v.x.caps.cr0Fixed1s(false)) === 0,
-    breaks: (v) => ({ HOST_CR0: v.u64('HOST_CR0') & ~0x20n }),
+    ok: (v) => v.u64(F.HOST_CR0) >> 32n === 0n && (~v.u32(F.HOST_CR0) & v.x.caps.cr0Fixed1s(false)) === 0,
+    breaks: (v) => ({ HOST_CR0: v.u64(F.HOST_CR0) & ~0x20n }),
   },
   {
     id: 'host-cr4-fixed',
     field: 'HOST_CR4',
     rule: 'must not set a bit to a value that VMX operation does not support',
-    ok: (v) => v.u64('HOST_CR4') >> 32n === 0n && v.x.cr4Ok(v.cpu, v.u32('HOST_CR4')),
-    breaks: (v) => ({ HOST_CR4: v.u64('HOST_CR4') & ~0x2000n }),
+    ok: (v) => v.u64(F.HOST_CR4) >> 32n === 0n && v.x.cr4Ok(v.cpu, v.u32(F.HOST_CR4)),
+    breaks: (v) => ({ HOST_CR4: v.u64(F.HOST_CR4) & ~0x2000n }),
   },
   {
     id: 'host-cr3-width',
     field: 'HOST_CR3',
     rule: 'bits beyond the physical-address width must be 0',
-    ok: (v) => v.physical(v.u64('HOST_CR3')),
+    ok: (v) => v.physical(v.u64(F.HOST_CR3)),
     breaks: (v) => ({ HOST_CR3: v.beyondPhysical }),
   },
   isCanonical('HOST_IA32_SYSENTER_ESP'),
@@ -57,7 +57,7 @@ const registers: readonly EntryCheck[] = [
     id: 'host-pat',
     field: 'HOST_IA32_PAT',
     rule: 'if "load IA32_PAT" is 1, each byte must be 0, 1, 4, 5, 6 or 7',
-    ok: (v) => (v.exit & EXIT.loadPat) === 0 || patOk(v.u64('HOST_IA32_PAT')),
+    ok: (v) => (v.exit & EXIT.loadPat) === 0 || patOk(v.u64(F.HOST_IA32_PAT)),
     breaks: (v) => ({ VM_EXIT_CONTROLS: v.exit | EXIT.loadPat, HOST_IA32_PAT: 2n }),
     needs: ['pat-controls'],
   },
@@ -65,7 +65,7 @@ const registers: readonly EntryCheck[] = [
     id: 'host-efer-reserved',
     field: 'HOST_IA32_EFER',
     rule: 'if "load IA32_EFER" is 1, reserved bits must be 0',
-    ok: (v) => (v.exit & EXIT.loadEfer) === 0 || v.x.eferOk(v.cpu, v.u64('HOST_IA32_EFER')),
+    ok: (v) => (v.exit & EXIT.loadEfer) === 0 || v.x.eferOk(v.cpu, v.u64(F.HOST_IA32_EFER)),
     breaks: (v) => ({ VM_EXIT_CONTROLS: v.exit | EXIT.loadEfer, HOST_IA32_EFER: 0x500n | (1n << 63n) }),
     needs: ['efer-controls'],
   },
@@ -73,7 +73,7 @@ const registers: readonly EntryCheck[] = [
     id: 'host-efer-lma',
     field: 'HOST_IA32_EFER',
     rule: 'LMA and LME must each equal the "host address-space size" VM-exit control',
-    ok: (v) => (v.exit & EXIT.loadEfer) === 0 || (v.u32('HOST_IA32_EFER') & (EFER_LMA | EFER_LME)) === (v.host64 ? EFER_LMA | EFER_LME : 0),
+    ok: (v) => (v.exit & EXIT.loadEfer) === 0 || (v.u32(F.HOST_IA32_EFER) & (EFER_LMA | EFER_LME)) === (v.host64 ? EFER_LMA | EFER_LME : 0),
     breaks: (v) => ({ VM_EXIT_CONTROLS: v.exit | EXIT.loadEfer, HOST_IA32_EFER: BigInt(v.host64 ? EFER_LMA : EFER_LME) }),
     needs: ['efer-controls'],
   },
@@ -88,19 +88,19 @@ const segments: readonly EntryCheck[] = [
       id: `host-${s.toLowerCase()}-rpl-ti`,
       field,
       rule: 'RPL (bits 1:0) and TI (bit 2) must be 0',
-      ok: (v) => (v.u32(field) & 7) === 0,
+      ok: (v) => (v.u32(F[field]) & 7) === 0,
       breaks: () => ({ [field]: 0x14 }),
     };
   }),
   ...(['CS', 'TR'] as const).map((s): EntryCheck => {
     const field: FieldName = `HOST_${s}_SELECTOR`;
-    return { id: `host-${s.toLowerCase()}-null`, field, rule: 'must not be 0000H', ok: (v) => v.u32(field) !== 0, breaks: () => ({ [field]: 0 }) };
+    return { id: `host-${s.toLowerCase()}-null`, field, rule: 'must not be 0000H', ok: (v) => v.u32(F[field]) !== 0, breaks: () => ({ [field]: 0 }) };
   }),
   {
     id: 'host-ss-null',
     field: 'HOST_SS_SELECTOR',
     rule: 'must not be 0000H if "host address-space size" is 0',
-    ok: (v) => v.host64 || v.u32('HOST_SS_SELECTOR') !== 0,
+    ok: (v) => v.host64 || v.u32(F.HOST_SS_SELECTOR) !== 0,
     breaks: () => ({ HOST_SS_SELECTOR: 0 }),
     base: 'host32',
   },
@@ -141,15 +141,15 @@ const addressSpace: readonly EntryCheck[] = [
     id: 'host32-cr4-pcide',
     field: 'HOST_CR4',
     rule: 'if "host address-space size" is 0, PCIDE must be 0',
-    ok: (v) => v.host64 || (v.u32('HOST_CR4') & CR4_PCIDE) === 0,
-    breaks: (v) => ({ HOST_CR4: v.u64('HOST_CR4') | BigInt(CR4_PCIDE) }),
+    ok: (v) => v.host64 || (v.u32(F.HOST_CR4) & CR4_PCIDE) === 0,
+    breaks: (v) => ({ HOST_CR4: v.u64(F.HOST_CR4) | BigInt(CR4_PCIDE) }),
     base: 'host32',
   },
   {
     id: 'host32-rip',
     field: 'HOST_RIP',
     rule: 'if "host address-space size" is 0, bits 63:32 must be 0',
-    ok: (v) => v.host64 || v.u64('HOST_RIP') >> 32n === 0n,
+    ok: (v) => v.host64 || v.u64(F.HOST_RIP) >> 32n === 0n,
     breaks: () => ({ HOST_RIP: 1n << 32n }),
     base: 'host32',
   },
@@ -157,14 +157,14 @@ const addressSpace: readonly EntryCheck[] = [
     id: 'host64-cr4-pae',
     field: 'HOST_CR4',
     rule: 'if "host address-space size" is 1, PAE must be 1',
-    ok: (v) => !v.host64 || (v.u32('HOST_CR4') & CR4_PAE) !== 0,
-    breaks: (v) => ({ HOST_CR4: v.u64('HOST_CR4') & ~BigInt(CR4_PAE) }),
+    ok: (v) => !v.host64 || (v.u32(F.HOST_CR4) & CR4_PAE) !== 0,
+    breaks: (v) => ({ HOST_CR4: v.u64(F.HOST_CR4) & ~BigInt(CR4_PAE) }),
   },
   {
     id: 'host64-rip-canonical',
     field: 'HOST_RIP',
     rule: 'if "host address-space size" is 1, must be canonical',
-    ok: (v) => !v.host64 || canonical(v.u64('HOST_RIP')),
+    ok: (v) => !v.host64 || canonical(v.u64(F.HOST_RIP)),
     breaks: () => ({ HOST_RIP: NON_CANONICAL }),
   },
 ];

@@ -5,16 +5,18 @@
  * virtual-8086 bullets of each part first. "Usable" means that access-rights bit 16 is 0.
  */
 
-import { type CheckView, type EntryCheck, canonical } from './entry-checks.js';
-import type { FieldName, SegmentName } from './fields.js';
+import { type CheckView, type EntryCheck } from './entry-checks.js';
+import { type FieldName, GUEST_SEGMENT, SEGMENTS, type SegmentFields, type SegmentName } from './fields.js';
 
 const UNUSABLE = 1 << 16, S_BIT = 1 << 4, P_BIT = 1 << 7, L_BIT = 1 << 13, DB_BIT = 1 << 14, G_BIT = 1 << 15;
 const V86_RIGHTS = 0xf3;
 
-const selector = (v: CheckView, s: SegmentName): number => v.u32(`GUEST_${s}_SELECTOR`);
-const base = (v: CheckView, s: SegmentName): bigint => v.u64(`GUEST_${s}_BASE`);
-const limit = (v: CheckView, s: SegmentName): number => v.u32(`GUEST_${s}_LIMIT`);
-const rights = (v: CheckView, s: SegmentName): number => v.u32(`GUEST_${s}_ACCESS_RIGHTS`);
+/** Looked up at every VM entry: no name is put together then. */
+const FIELDS_OF = Object.fromEntries(SEGMENTS.map((s, i) => [s, GUEST_SEGMENT[i]])) as Readonly<Record<SegmentName, SegmentFields>>;
+const selector = (v: CheckView, s: SegmentName): number => v.x.get32(FIELDS_OF[s].selector);
+const base = (v: CheckView, s: SegmentName): bigint => v.x.get(FIELDS_OF[s].base);
+const limit = (v: CheckView, s: SegmentName): number => v.x.get32(FIELDS_OF[s].limit);
+const rights = (v: CheckView, s: SegmentName): number => v.x.get32(FIELDS_OF[s].rights);
 const type = (v: CheckView, s: SegmentName): number => rights(v, s) & 15;
 const dpl = (v: CheckView, s: SegmentName): number => (rights(v, s) >> 5) & 3;
 const usable = (v: CheckView, s: SegmentName): boolean => (rights(v, s) & UNUSABLE) === 0;
@@ -65,14 +67,14 @@ const bases: readonly EntryCheck[] = [
     id: `${lower(s)}-base-canonical`,
     field: `GUEST_${s}_BASE`,
     rule: 'must be canonical',
-    ok: (v) => canonical(base(v, s)),
+    ok: (v) => v.canonical(FIELDS_OF[s].base),
     breaks: () => ({ [`GUEST_${s}_BASE`]: 1n << 47n }),
   })),
   {
     id: 'ldtr-base-canonical',
     field: 'GUEST_LDTR_BASE',
     rule: 'if LDTR is usable, must be canonical',
-    ok: (v) => !usable(v, 'LDTR') || canonical(base(v, 'LDTR')),
+    ok: (v) => !usable(v, 'LDTR') || v.canonical(FIELDS_OF.LDTR.base),
     breaks: () => ({ GUEST_LDTR_SELECTOR: 0x18, GUEST_LDTR_ACCESS_RIGHTS: 0x82, GUEST_LDTR_BASE: 1n << 47n }),
   },
   ...(['CS', 'SS', 'DS', 'ES'] as const).map((s): EntryCheck => ({

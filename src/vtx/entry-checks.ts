@@ -56,28 +56,35 @@ export class CheckView {
     readonly cpu: Cpu,
   ) {}
 
-  u32(name: FieldName): number {
-    return this.x.get32(F[name]);
+  /** @param field region offset, as in `F` */
+  u32(field: number): number {
+    return this.x.get32(field);
   }
-  u64(name: FieldName): bigint {
-    return this.x.get(F[name]);
+  u64(field: number): bigint {
+    return this.x.get(field);
+  }
+
+  /** Is the 64-bit field canonical? Bits 63:47 are all equal. */
+  canonical(field: number): boolean {
+    const top = this.x.get32(field + 4) >>> 15;
+    return top === 0 || top === 0x1_ffff;
   }
 
   get pin(): number {
-    return this.u32('PIN_BASED_CONTROLS');
+    return this.u32(F.PIN_BASED_CONTROLS);
   }
   get proc(): number {
-    return this.u32('PRIMARY_PROCESSOR_BASED_CONTROLS');
+    return this.u32(F.PRIMARY_PROCESSOR_BASED_CONTROLS);
   }
   /** Secondary controls, 0 when they are not activated. */
   get proc2(): number {
-    return this.proc & PROC.activateSecondaryControls ? this.u32('SECONDARY_PROCESSOR_BASED_CONTROLS') : 0;
+    return this.proc & PROC.activateSecondaryControls ? this.u32(F.SECONDARY_PROCESSOR_BASED_CONTROLS) : 0;
   }
   get exit(): number {
-    return this.u32('VM_EXIT_CONTROLS');
+    return this.u32(F.VM_EXIT_CONTROLS);
   }
   get entry(): number {
-    return this.u32('VM_ENTRY_CONTROLS');
+    return this.u32(F.VM_ENTRY_CONTROLS);
   }
   get ept(): boolean {
     return (this.proc2 & PROC2.enableEpt) !== 0;
@@ -96,7 +103,7 @@ export class CheckView {
     return (this.cpu.s.efer & EFER_LMA) !== 0;
   }
   get guestCr0(): number {
-    return this.u32('GUEST_CR0');
+    return this.u32(F.GUEST_CR0);
   }
   get guestPe(): boolean {
     return (this.guestCr0 & CR0_PE) !== 0;
@@ -105,15 +112,15 @@ export class CheckView {
     return (this.guestCr0 & CR0_PG) !== 0;
   }
   get guestV86(): boolean {
-    return (this.u32('GUEST_RFLAGS') & (1 << 17)) !== 0;
+    return (this.u32(F.GUEST_RFLAGS) & (1 << 17)) !== 0;
   }
   /** Will the guest use PAE paging? */
   get guestPae(): boolean {
-    return this.guestPg && (this.u32('GUEST_CR4') & CR4_PAE) !== 0 && !this.ia32eGuest;
+    return this.guestPg && (this.u32(F.GUEST_CR4) & CR4_PAE) !== 0 && !this.ia32eGuest;
   }
 
   get injection(): number {
-    return this.u32('VM_ENTRY_INTERRUPTION_INFORMATION');
+    return this.u32(F.VM_ENTRY_INTERRUPTION_INFORMATION);
   }
   get injecting(): boolean {
     return (this.injection & EVENT.valid) !== 0;

@@ -176,7 +176,7 @@ function announce(x: Vmx, cpu: Cpu, msrs: number): void {
 }
 
 function fail(x: Vmx, v: CheckView, group: CheckGroup, row: EntryCheck, error: number, reason: number, qualification: number): number {
-  const value = row.field === 'none' ? 0n : v.u64(row.field);
+  const value = row.field === 'none' ? 0n : v.u64(F[row.field]);
   x.lastEntryFailure = {
     id: row.id,
     field: row.field,
