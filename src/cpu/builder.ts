@@ -148,6 +148,14 @@ export interface Builder {
   push(v: Val): void;
   pop(width: 16 | 32 | 64): Val;
 
+  // ---- x87 instructions: what they note about themselves
+  /** RIP of this instruction, 64 bits. */
+  instructionRip(): Val;
+  /** Selector of the memory operand's segment, as a 32-bit value. */
+  operandSelector(): Val;
+  /** Number of the register that operand `i` is, 32 bits. */
+  registerNumber(i: number): Val;
+
   // ---- string instructions: their prefixes, and plain memory a stretch at a time
   /** The repeat prefix, 32 bits: 0 none, 1 REP or REPE, 2 REPNE. */
   repeat(): Val;

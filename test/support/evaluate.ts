@@ -335,6 +335,15 @@ class Evaluation implements Builder {
     this.e.s.setGpr(RSP, BigInt.asUintN(this.codeSize, top + BigInt(width / 8)));
     return v;
   }
+  instructionRip(): Val {
+    return this.vectors();
+  }
+  operandSelector(): Val {
+    return this.vectors();
+  }
+  registerNumber(): Val {
+    return this.vectors();
+  }
   repeat(): Val {
     return num(32, (this.i.hasRepPrefix ? 1n : 0n) | (this.i.hasRepnePrefix ? 2n : 0n), this.constants);
   }

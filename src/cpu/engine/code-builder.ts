@@ -360,6 +360,9 @@ export abstract class CodeBuilder extends ArithmeticBuilder implements Builder {
   abstract raiseIf(condition: Val, vector: number, errorCode?: number): void;
   abstract helper(fn: InsnHelper): void;
   abstract call(fn: InsnHelper): void;
+  abstract instructionRip(): Val;
+  abstract operandSelector(): Val;
+  abstract registerNumber(i: number): Val;
   abstract repeat(): Val;
   abstract addressSize(): Val;
   /** Address of the state entry of the segment that the string operand is in; of zeros when its base is 0 in 64-bit mode. */

@@ -286,8 +286,20 @@ export class InterpreterBuilder extends CodeBuilder {
     f.i32(0).i32(LEFT_BY.blockEnd).mem('i32.store', S.leftBy).op('return').end();
     f.i32(0).get(LEFT).returnCall(IMPORT_INDEX.dispatch);
   }
-  // ---- string instructions
 
+  // ---- x87 and string instructions
+
+  instructionRip(): Val {
+    const rip = this.add(this.getState(S.codeBase, 64), this.zext(this.field(R.off, 16), 64));
+    return this.is64 ? rip : this.and(rip, this.c(64, 0xffff_ffff));
+  }
+  operandSelector(): Val {
+    const entry = this.shl(this.zext(this.field(R.segment, 8), 32), 5);
+    return this.loadPlain(this.add(entry, this.c(32, segAddress(0) + SEG.selector)), 32);
+  }
+  registerNumber(i: number): Val {
+    return this.zext(this.field(R.reg + i, 8), 32);
+  }
   repeat(): Val {
     return this.and(this.zext(this.field(R.flags, 8), 32), this.c(32, RF_REP | RF_REPNE));
   }

@@ -129,6 +129,9 @@ class Known extends CodeBuilder {
   branch = this.none;
   jump = this.none;
   helper = this.none;
+  instructionRip = this.none;
+  operandSelector = this.none;
+  registerNumber = this.none;
   repeat = this.none;
   addressSize = this.none;
   ownSegment = this.none;

@@ -7,11 +7,13 @@
  */
 
 import { Code, Mnemonic } from 'iced-x86';
-import { order, product, quotient, root, sum } from '../fp/arithmetic.js';
+import { order as orderOf, product, quotient, root, sum } from '../fp/arithmetic.js';
 import { DOUBLE, EXTENDED, FINITE, INFINITE, NAN, SINGLE, UNSUPPORTED, ZERO, convertNan, infinity, unpack, zero, type Format, type Unpacked } from '../fp/format.js';
 import { DOWN, IE, ZE, round, type Environment } from '../fp/round.js';
-import { NEXT, allForms, helper, insn, type InsnHelper } from '../insn.js';
+import type { Body, Builder, Val } from '../builder.js';
+import { NEXT, allForms, helper, insn, opCodeInfo, type InsnHelper } from '../insn.js';
 import { AF, CF, OF, PF, SF, ZF } from '../state.js';
+import { add, both, divide, fromFloat, fromInteger, isUsual, isZero, multiply, not, order, x87, type Extended } from './x87-inline.js';
 import { C0, C1, C2, C3, Fpu, INDEFINITE, nanResult, noteDenormals } from './x87-unit.js';
 
 const M = Mnemonic;
@@ -106,13 +108,35 @@ const arithmetic = (op: Operation, reversed: boolean, pops: boolean): InsnHelper
   }
   return NEXT;
 };
+/** Memory operands by the pattern of the encoding's name, as extended values; `usual`: zero or normal. */
+function readMemory(s: Builder, code: string, v: Val): Extended & { readonly usual: Val } {
+  return /fp$/.test(code) ? fromFloat(s, v) : { ...fromInteger(s, s.sext(v, 64)), usual: s.c(1, 1) };
+}
+/** The same without a helper, for one encoding. */
+const arithmeticBody = (code: number, op: Operation, reversed: boolean, pops: boolean): Body => {
+  const inMemory = memorySource(code) !== undefined;
+  return x87(arithmetic(op, reversed, pops), (u, s, read, operands) => {
+    const memory = inMemory ? operands[0]! : undefined;
+    const dst = inMemory ? 0 : s.registerNumber(0), src = inMemory ? 0 : s.registerNumber(1);
+    const y = memory === undefined ? undefined : readMemory(s, Code[code]!, read(memory));
+    s.if(both(s, u.usual, u.isFull(dst), u.isFull(src)), () => {
+      const x = u.get(dst), other = y ?? u.get(src);
+      const [a, b] = reversed ? [other, x] : [x, other];
+      const divisor = op === 'div' ? [not(s, isZero(s, a)), not(s, isZero(s, b))] : [];
+      s.if(both(s, isUsual(s, x), y === undefined ? isUsual(s, other) : y.usual, ...divisor), () => {
+        const r = op === 'mul' ? multiply(u, a, b) : op === 'div' ? divide(u, a, b) : add(u, a, b, op === 'sub');
+        s.if(r.fits, () => u.finish(memory, [[dst, r]], { move: pops ? 1 : 0, rounded: r }));
+      });
+    });
+  });
+};
 for (const [name, op, reversed, plain, popping, integer] of [
   ['FADD', 'add', false, M.Fadd, M.Faddp, M.Fiadd], ['FMUL', 'mul', false, M.Fmul, M.Fmulp, M.Fimul],
   ['FSUB', 'sub', false, M.Fsub, M.Fsubp, M.Fisub], ['FSUBR', 'sub', true, M.Fsubr, M.Fsubrp, M.Fisubr],
   ['FDIV', 'div', false, M.Fdiv, M.Fdivp, M.Fidiv], ['FDIVR', 'div', true, M.Fdivr, M.Fdivrp, M.Fidivr],
 ] as const) {
-  insn(name, { forms: [...allForms(plain), ...allForms(integer)], body: helper(arithmetic(op, reversed, false)) });
-  insn(`${name}P`, { forms: allForms(popping), body: helper(arithmetic(op, reversed, true)) });
+  for (const code of [...allForms(plain), ...allForms(integer)]) insn(name, { forms: [code], body: arithmeticBody(code, op, reversed, false) });
+  for (const code of allForms(popping)) insn(`${name}P`, { forms: [code], body: arithmeticBody(code, op, reversed, true) });
 }
 
 insn('FSQRT', {
@@ -140,19 +164,26 @@ insn('FSQRT', {
     return NEXT;
   }),
 });
-for (const [name, m, change] of [
-  ['FABS', M.Fabs, (v: bigint) => v & ~(1n << 79n)],
-  ['FCHS', M.Fchs, (v: bigint) => v ^ (1n << 79n)],
-] as const)
+for (const [name, m, change, top] of [
+  ['FABS', M.Fabs, (v: bigint) => v & ~(1n << 79n), (s: Builder, t: Val) => s.and(t, s.c(32, 0x7fff))],
+  ['FCHS', M.Fchs, (v: bigint) => v ^ (1n << 79n), (s: Builder, t: Val) => s.xor(t, s.c(32, 0x8000))],
+] as const) {
+  const slow: InsnHelper = (cpu, i) => {
+    const f = new Fpu(cpu, i).start();
+    if (!f.isEmpty(0)) f.put(0, change(f.get(0)));
+    else if (f.stackFault(false)) f.put(0, INDEFINITE);
+    return NEXT;
+  };
   insn(name, {
     forms: allForms(m),
-    body: helper((cpu, i) => {
-      const f = new Fpu(cpu, i).start();
-      if (!f.isEmpty(0)) f.put(0, change(f.get(0)));
-      else if (f.stackFault(false)) f.put(0, INDEFINITE);
-      return NEXT;
-    }),
+    body: x87(slow, (u, s) =>
+      s.if(u.isFull(0), () => {
+        const v = u.get(0);
+        u.finish(undefined, [[0, { significand: v.significand, top: top(s, v.top) }]]);
+      }),
+    ),
   });
+}
 
 // ---- comparisons
 
@@ -164,7 +195,7 @@ function compare(env: Environment, a: Unpacked, b: Unpacked, quietly: boolean): 
     return 2;
   }
   noteDenormals(env, a, b);
-  return order(a, b);
+  return orderOf(a, b);
 }
 const CODES = new Map([[-1, C0], [0, C3], [1, 0], [2, C0 | C2 | C3]]);
 const FLAGS = new Map([[-1, CF], [0, ZF], [1, 0], [2, CF | ZF | PF]]);
@@ -192,16 +223,30 @@ const comparison = (quietly: boolean, pops: 0 | 1 | 2, toFlags: boolean, source?
   if (go) for (let n = 0; n < pops; n++) f.pop();
   return NEXT;
 };
-insn('FCOM', { forms: [...allForms(M.Fcom), ...allForms(M.Ficom)], body: helper(comparison(false, 0, false)) });
-insn('FCOMP', { forms: [...allForms(M.Fcomp), ...allForms(M.Ficomp)], body: helper(comparison(false, 1, false)) });
-insn('FCOMPP', { forms: allForms(M.Fcompp), body: helper(comparison(false, 2, false)) });
-insn('FUCOM', { forms: allForms(M.Fucom), body: helper(comparison(true, 0, false)) });
-insn('FUCOMP', { forms: allForms(M.Fucomp), body: helper(comparison(true, 1, false)) });
-insn('FUCOMPP', { forms: allForms(M.Fucompp), body: helper(comparison(true, 2, false)) });
-insn('FCOMI', { forms: allForms(M.Fcomi), body: helper(comparison(false, 0, true)) });
-insn('FCOMIP', { forms: allForms(M.Fcomip), body: helper(comparison(false, 1, true)) });
-insn('FUCOMI', { forms: allForms(M.Fucomi), body: helper(comparison(true, 0, true)) });
-insn('FUCOMIP', { forms: allForms(M.Fucomip), body: helper(comparison(true, 1, true)) });
+/** The same without a helper, for one encoding. */
+const comparisonBody = (code: number, quietly: boolean, pops: 0 | 1 | 2, toFlags: boolean): Body => {
+  const inMemory = memorySource(code) !== undefined, registers = opCodeInfo(code).opCount > 1;
+  return x87(comparison(quietly, pops, toFlags), (u, s, read, operands) => {
+    const memory = inMemory ? operands[0]! : undefined;
+    const y = memory === undefined ? undefined : readMemory(s, Code[code]!, read(memory));
+    const other = registers ? s.registerNumber(1) : 1;
+    s.if(y === undefined ? s.and(u.isFull(0), u.isFull(other)) : s.and(u.isFull(0), y.usual), () => {
+      const a = u.get(0), b = y ?? u.get(other);
+      s.if(y === undefined ? s.and(isUsual(s, a), isUsual(s, b)) : isUsual(s, a), () => {
+        const { less, equal } = order(s, a, b), none = s.c(1, 0);
+        if (toFlags) s.setFlags({ CF: less, ZF: equal, PF: none, AF: none, SF: none, OF: none });
+        const codes = toFlags ? undefined : s.or(s.shl(s.zext(less, 32), 8), s.shl(s.zext(equal, 32), 14));
+        u.finish(memory, [], { move: pops, codes, keepC1: toFlags });
+      });
+    });
+  });
+};
+for (const [name, mnemonics, quietly, pops, toFlags] of [
+  ['FCOM', [M.Fcom, M.Ficom], false, 0, false], ['FCOMP', [M.Fcomp, M.Ficomp], false, 1, false], ['FCOMPP', [M.Fcompp], false, 2, false],
+  ['FUCOM', [M.Fucom], true, 0, false], ['FUCOMP', [M.Fucomp], true, 1, false], ['FUCOMPP', [M.Fucompp], true, 2, false],
+  ['FCOMI', [M.Fcomi], false, 0, true], ['FCOMIP', [M.Fcomip], false, 1, true], ['FUCOMI', [M.Fucomi], true, 0, true], ['FUCOMIP', [M.Fucomip], true, 1, true],
+] as const)
+  for (const code of mnemonics.flatMap(allForms)) insn(name, { forms: [code], body: comparisonBody(code, quietly, pops, toFlags) });
 insn('FTST', { forms: allForms(M.Ftst), body: helper(comparison(false, 0, false, () => fromSigned(0n))) });
 
 insn('FXAM', {

@@ -8,10 +8,12 @@ import { Code, Mnemonic } from 'iced-x86';
 import { toInteger } from '../fp/arithmetic.js';
 import { DOUBLE, EXTENDED, FINITE, INFINITE, NAN, SINGLE, UNSUPPORTED, ZERO, bitLength, convertNan, infinity, zero, type Format } from '../fp/format.js';
 import { CHOP, IE, NEAREST, PE, ZE, exact, round, wasUp, type Environment } from '../fp/round.js';
+import type { Body } from '../builder.js';
 import { NEXT, allForms, helper, insn, type InsnHelper } from '../insn.js';
 import { CF, PF, ZF } from '../state.js';
 import { C0, C1, C2, C3, Fpu, INDEFINITE, nanResult, noteDenormals } from './x87-unit.js';
 import { fromFormat, fromSigned } from './x87-arithmetic.js';
+import { MSB, both, fromFloat, fromInteger, isUsual, not, toFloat, toInteger as toIntegerInline, x87 } from './x87-inline.js';
 
 const M = Mnemonic;
 
@@ -34,8 +36,13 @@ const loadFloat = (format: Format, size: 4 | 8): InsnHelper => (cpu, i) => {
   push(f, env, special ?? (u.kind === ZERO ? zero(EXTENDED, u.sign) : u.kind === INFINITE ? infinity(EXTENDED, u.sign) : round(EXTENDED, { ...env }, exact(u))));
   return NEXT;
 };
-insn('FLD m32fp', { forms: [Code.Fld_m32fp], body: helper(loadFloat(SINGLE, 4)) });
-insn('FLD m64fp', { forms: [Code.Fld_m64fp], body: helper(loadFloat(DOUBLE, 8)) });
+const loadFloatBody = (slow: InsnHelper): Body =>
+  x87(slow, (u, s, read, [memory]) => {
+    const v = fromFloat(s, read(memory!));
+    s.if(s.and(v.usual, not(s, u.isFull(7))), () => u.finish(memory, [[7, v]], { move: -1 }));
+  });
+insn('FLD m32fp', { forms: [Code.Fld_m32fp], body: loadFloatBody(loadFloat(SINGLE, 4)) });
+insn('FLD m64fp', { forms: [Code.Fld_m64fp], body: loadFloatBody(loadFloat(DOUBLE, 8)) });
 insn('FLD m80fp', {
   forms: [Code.Fld_m80fp],
   body: helper((cpu, i) => {
@@ -48,14 +55,20 @@ insn('FLD m80fp', {
 });
 insn('FLD ST(i)', {
   forms: [Code.Fld_sti],
-  body: helper((cpu, i) => {
-    const f = new Fpu(cpu, i).start();
-    const from = i.register(0);
-    if (f.isEmpty(from)) {
-      if (f.stackFault(false)) f.push(INDEFINITE);
-    } else push(f, f.environment(), f.get(from));
-    return NEXT;
-  }),
+  body: x87(
+    (cpu, i) => {
+      const f = new Fpu(cpu, i).start();
+      const from = i.register(0);
+      if (f.isEmpty(from)) {
+        if (f.stackFault(false)) f.push(INDEFINITE);
+      } else push(f, f.environment(), f.get(from));
+      return NEXT;
+    },
+    (u, s) => {
+      const from = s.registerNumber(0);
+      s.if(s.and(u.isFull(from), not(s, u.isFull(7))), () => u.finish(undefined, [[7, u.get(from)]], { move: -1 }));
+    },
+  ),
 });
 const integerBits = (v: bigint): bigint => {
   const u = fromSigned(v);
@@ -63,14 +76,20 @@ const integerBits = (v: bigint): bigint => {
 };
 insn('FILD', {
   forms: allForms(M.Fild),
-  body: helper((cpu, i) => {
-    const f = new Fpu(cpu, i);
-    const size = i.code === Code.Fild_m16int ? 2 : i.code === Code.Fild_m32int ? 4 : 8;
-    const v = BigInt.asIntN(8 * size, f.load(size));
-    f.start();
-    push(f, f.environment(), integerBits(v));
-    return NEXT;
-  }),
+  body: x87(
+    (cpu, i) => {
+      const f = new Fpu(cpu, i);
+      const size = i.code === Code.Fild_m16int ? 2 : i.code === Code.Fild_m32int ? 4 : 8;
+      const v = BigInt.asIntN(8 * size, f.load(size));
+      f.start();
+      push(f, f.environment(), integerBits(v));
+      return NEXT;
+    },
+    (u, s, read, [memory]) => {
+      const v = fromInteger(s, s.sext(read(memory!), 64));
+      s.if(not(s, u.isFull(7)), () => u.finish(memory, [[7, v]], { move: -1 }));
+    },
+  ),
 });
 insn('FBLD', {
   forms: allForms(M.Fbld),
@@ -85,6 +104,8 @@ insn('FBLD', {
   }),
 });
 
+const pushConstant = (slow: InsnHelper, significand: bigint, top: number): Body =>
+  x87(slow, (u, s) => s.if(not(s, u.isFull(7)), () => u.finish(undefined, [[7, { significand: s.c(64, significand), top: s.c(32, top) }]], { move: -1 })));
 /** Constants as 128-bit significands of numbers in [2^e, 2^(e+1)): rounded as the control word says, no flags. */
 const CONSTANTS: readonly (readonly [name: string, m: Mnemonic, e: number, significand: bigint])[] = [
   ['FLD1', M.Fld1, 0, 1n << 127n],
@@ -94,23 +115,20 @@ const CONSTANTS: readonly (readonly [name: string, m: Mnemonic, e: number, signi
   ['FLDLG2', M.Fldlg2, -2, 0x9a209a84fbcff7988f8959ac0b7c9178n],
   ['FLDLN2', M.Fldln2, -1, 0xb17217f7d1cf79abc9e3b39803f2f6afn],
 ];
-for (const [name, m, e, significand] of CONSTANTS)
-  insn(name, {
-    forms: allForms(m),
-    body: helper((cpu, i) => {
-      const f = new Fpu(cpu, i).start();
-      push(f, f.environment(), round(EXTENDED, f.environment(), { sign: false, m: significand, e: e - 127, sticky: false }));
-      return NEXT;
-    }),
-  });
-insn('FLDZ', {
-  forms: allForms(M.Fldz),
-  body: helper((cpu, i) => {
+for (const [name, m, e, significand] of CONSTANTS) {
+  const slow: InsnHelper = (cpu, i) => {
     const f = new Fpu(cpu, i).start();
-    push(f, f.environment(), 0n);
+    push(f, f.environment(), round(EXTENDED, f.environment(), { sign: false, m: significand, e: e - 127, sticky: false }));
     return NEXT;
-  }),
-});
+  };
+  insn(name, { forms: allForms(m), body: name === 'FLD1' ? pushConstant(slow, MSB, 0x3fff) : helper(slow) });
+}
+const loadZero: InsnHelper = (cpu, i) => {
+  const f = new Fpu(cpu, i).start();
+  push(f, f.environment(), 0n);
+  return NEXT;
+};
+insn('FLDZ', { forms: allForms(M.Fldz), body: pushConstant(loadZero, 0n, 0) });
 
 // ---- stores
 
@@ -139,10 +157,19 @@ const storeFloat = (format: Format, size: 4 | 8, pops: boolean): InsnHelper => (
   return NEXT;
 };
 const unpackedIndefinite = (format: Format): bigint => (format === SINGLE ? 0xffc0_0000n : 0xfff8_0000_0000_0000n);
-insn('FST m32fp', { forms: [Code.Fst_m32fp], body: helper(storeFloat(SINGLE, 4, false)) });
-insn('FSTP m32fp', { forms: [Code.Fstp_m32fp], body: helper(storeFloat(SINGLE, 4, true)) });
-insn('FST m64fp', { forms: [Code.Fst_m64fp], body: helper(storeFloat(DOUBLE, 8, false)) });
-insn('FSTP m64fp', { forms: [Code.Fstp_m64fp], body: helper(storeFloat(DOUBLE, 8, true)) });
+const storeFloatBody = (slow: InsnHelper, width: 32 | 64, pops: boolean): Body =>
+  x87(slow, (u, s, _read, [memory]) => {
+    const v = u.get(0), r = toFloat(s, v, width);
+    s.if(both(s, u.usual, u.isFull(0), isUsual(s, v), r.fits), () => {
+      memory!.write(r.bits);
+      u.finish(memory, [], { move: pops ? 1 : 0, rounded: { inexact: r.inexact, up: r.up } });
+    });
+  });
+for (const [name, code, format, size, pops] of [
+  ['FST m32fp', Code.Fst_m32fp, SINGLE, 4, false], ['FSTP m32fp', Code.Fstp_m32fp, SINGLE, 4, true],
+  ['FST m64fp', Code.Fst_m64fp, DOUBLE, 8, false], ['FSTP m64fp', Code.Fstp_m64fp, DOUBLE, 8, true],
+] as const)
+  insn(name, { forms: [code], body: storeFloatBody(storeFloat(format, size, pops), size === 4 ? 32 : 64, pops) });
 insn('FSTP m80fp', {
   forms: [Code.Fstp_m80fp],
   body: helper((cpu, i) => {
@@ -163,8 +190,10 @@ const storeRegister = (pops: boolean): InsnHelper => (cpu, i) => {
   }
   return NEXT;
 };
-insn('FST ST(i)', { forms: [Code.Fst_sti], body: helper(storeRegister(false)) });
-insn('FSTP ST(i)', { forms: [Code.Fstp_sti, Code.Fstp_sti_DFD0, Code.Fstp_sti_DFD8], body: helper(storeRegister(true)) });
+const storeRegisterBody = (pops: boolean): Body =>
+  x87(storeRegister(pops), (u, s) => s.if(u.isFull(0), () => u.finish(undefined, [[s.registerNumber(0), u.get(0)]], { move: pops ? 1 : 0 })));
+insn('FST ST(i)', { forms: [Code.Fst_sti], body: storeRegisterBody(false) });
+insn('FSTP ST(i)', { forms: [Code.Fstp_sti, Code.Fstp_sti_DFD0, Code.Fstp_sti_DFD8], body: storeRegisterBody(true) });
 // D9 D8+i pops too, but an empty ST(0) is no stack fault.
 insn('FSTPNCE', {
   forms: allForms(M.Fstpnce),
@@ -203,10 +232,19 @@ const storeInteger = (width: 16 | 32 | 64, pops: boolean, chop: boolean): InsnHe
   if (go && pops) f.pop();
   return NEXT;
 };
-for (const width of [16, 32] as const) insn(`FIST m${width}int`, { forms: [width === 16 ? Code.Fist_m16int : Code.Fist_m32int], body: helper(storeInteger(width, false, false)) });
+const storeIntegerBody = (width: 16 | 32 | 64, pops: boolean, chop: boolean): Body =>
+  x87(storeInteger(width, pops, chop), (u, s, _read, [memory]) => {
+    const v = u.get(0), chops = chop ? s.c(1, 1) : u.chops;
+    const r = toIntegerInline(s, v, width, chops);
+    s.if(both(s, s.or(u.usual, s.and(u.masked, chops)), u.isFull(0), isUsual(s, v), r.fits), () => {
+      memory!.write(r.bits);
+      u.finish(memory, [], { move: pops ? 1 : 0, rounded: { inexact: r.inexact, up: r.up } });
+    });
+  });
+for (const width of [16, 32] as const) insn(`FIST m${width}int`, { forms: [width === 16 ? Code.Fist_m16int : Code.Fist_m32int], body: storeIntegerBody(width, false, false) });
 for (const [width, fistp, fisttp] of [[16, Code.Fistp_m16int, Code.Fisttp_m16int], [32, Code.Fistp_m32int, Code.Fisttp_m32int], [64, Code.Fistp_m64int, Code.Fisttp_m64int]] as const) {
-  insn(`FISTP m${width}int`, { forms: [fistp], body: helper(storeInteger(width, true, false)) });
-  insn(`FISTTP m${width}int`, { forms: [fisttp], body: helper(storeInteger(width, true, true)) });
+  insn(`FISTP m${width}int`, { forms: [fistp], body: storeIntegerBody(width, true, false) });
+  insn(`FISTTP m${width}int`, { forms: [fisttp], body: storeIntegerBody(width, true, true) });
 }
 insn('FBSTP', {
   forms: allForms(M.Fbstp),
@@ -242,16 +280,25 @@ insn('FBSTP', {
 
 insn('FXCH', {
   forms: allForms(M.Fxch),
-  body: helper((cpu, i) => {
-    const f = new Fpu(cpu, i).start();
-    const other = i.register(1);
-    const emptyA = f.isEmpty(0), emptyB = f.isEmpty(other);
-    if ((emptyA || emptyB) && !f.stackFault(false)) return NEXT;
-    const a = emptyA ? INDEFINITE : f.get(0), b = emptyB ? INDEFINITE : f.get(other);
-    f.put(0, b);
-    f.put(other, a);
-    return NEXT;
-  }),
+  body: x87(
+    (cpu, i) => {
+      const f = new Fpu(cpu, i).start();
+      const other = i.register(1);
+      const emptyA = f.isEmpty(0), emptyB = f.isEmpty(other);
+      if ((emptyA || emptyB) && !f.stackFault(false)) return NEXT;
+      const a = emptyA ? INDEFINITE : f.get(0), b = emptyB ? INDEFINITE : f.get(other);
+      f.put(0, b);
+      f.put(other, a);
+      return NEXT;
+    },
+    (u, s) => {
+      const other = s.registerNumber(1);
+      s.if(s.and(u.isFull(0), u.isFull(other)), () => {
+        const a = u.get(0), b = u.get(other);
+        u.finish(undefined, [[0, b], [other, a]]);
+      });
+    },
+  ),
 });
 for (const [name, m, mask, wanted] of [
   ['B', M.Fcmovb, CF, true], ['E', M.Fcmove, ZF, true], ['BE', M.Fcmovbe, CF | ZF, true], ['U', M.Fcmovu, PF, true],

@@ -20,6 +20,8 @@ import { requireX87 } from './sse-available.js';
 export const C0 = 0x100, C1 = 0x200, C2 = 0x400, C3 = 0x4000, FSW_SF = 0x40, FSW_ES = 0x80, FSW_B = 0x8000, TOP = 0x3800, TOP_SHIFT = 11;
 const ALL_EXCEPTIONS = 0x3f;
 export const INDEFINITE = indefinite(EXTENDED);
+/** State fields: emitted code has read the memory operand (then 1; the helper clears it), and what it read. */
+export const MEMORY_READ = S.scratch + 40, MEMORY_VALUE = S.scratch + 48;
 const PRECISION = [24, 64, 53, 64] as const;
 
 /** Raises #MF when an unmasked exception waits. */
@@ -157,6 +159,11 @@ export class Fpu {
   // ---- memory
 
   load(size: 2 | 4 | 8): bigint {
+    const { u32, u64 } = this.cpu.m;
+    if (u32[MEMORY_READ >>> 2] !== 0) {
+      u32[MEMORY_READ >>> 2] = 0;
+      return BigInt.asUintN(8 * size, u64[MEMORY_VALUE >>> 3]!);
+    }
     return this.cpu.readSegment(this.insn.segment, this.insn.ea(), size);
   }
   load80(): bigint {

@@ -607,8 +607,18 @@ export class RegionBuilder extends RegionState {
     f.get(entry).mem('i32.load', 20).i32(this.hpaPage).op('i32.ne').op('i32.or');
   }
 
-  // ---- string instructions
+  // ---- x87 and string instructions
 
+  instructionRip(): Val {
+    const rip = this.add(this.copy(this.codeBase, 64), this.c(64, this.offset));
+    return this.is64 ? rip : this.and(rip, this.c(64, 0xffff_ffff));
+  }
+  operandSelector(): Val {
+    return this.getState(segAddress(this.fieldU8(R.segment)) + SEG.selector, 32);
+  }
+  registerNumber(i: number): Val {
+    return this.c(32, this.fieldU8(R.reg + i));
+  }
   repeat(): Val {
     return this.c(32, this.fieldU8(R.flags) & (RF_REP | RF_REPNE));
   }
