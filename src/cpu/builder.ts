@@ -201,6 +201,11 @@ export interface Builder {
   helper(fn: InsnHelper): void;
   /** As `helper`, but the body goes on after it unless the helper leaves. Values go both ways through `S.scratch`. */
   call(fn: InsnHelper): void;
+  /**
+   * As `call`, for a helper that reads and writes no memory and changes only `S.scratch` and the state of x87, MMX and MXCSR, or raises an
+   * exception: registers and flags are after it what they were.
+   */
+  compute(fn: InsnHelper): void;
 
   // ---- vectors and floats (SSE): operations named as in the WebAssembly text format, on v128, i32, i64, f32, f64
   simd(op: string, args: Val[], lane?: number): Val;

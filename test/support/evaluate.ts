@@ -406,6 +406,9 @@ class Evaluation implements Builder {
       throw new Ended();
     }
   }
+  compute(fn: InsnHelper): void {
+    this.call(fn);
+  }
   helper(fn: InsnHelper): void {
     this.call(fn);
     throw new Ended();

@@ -349,6 +349,10 @@ export abstract class CodeBuilder extends ArithmeticBuilder implements Builder {
     this.raiseIf(bad, 13, 0);
   }
 
+  compute(fn: InsnHelper): void {
+    this.call(fn);
+  }
+
   // ---- what an engine provides
 
   abstract load(segment: number, offset: Val, width: Width): Val;

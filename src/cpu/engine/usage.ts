@@ -76,6 +76,10 @@ class UsageProbe extends InterpreterBuilder {
     this.synchronises ||= this.depth === 0;
     super.call(fn);
   }
+  override compute(fn: InsnHelper): void {
+    this.calls++;
+    super.call(fn);
+  }
   override accessLinear(linear: Val, width: Width, kind: number): Access {
     this.looks = true;
     this.accesses++;

@@ -38,7 +38,7 @@ const checkMmx: InsnHelper = (cpu) => {
 };
 export function requireMmx(s: Builder): void {
   const trouble = s.or(s.getState(S.x87Trap, 32), s.and(s.getState(S.fsw, 32), s.c(32, FSW_ES)));
-  s.if(s.ne(trouble, s.c(32, 0)), () => s.call(checkMmx));
+  s.if(s.ne(trouble, s.c(32, 0)), () => s.compute(checkMmx));
 }
 
 /** TOP = 0, all registers valid. */
@@ -58,7 +58,7 @@ const writeDone: InsnHelper = (cpu, i) => {
 };
 /** Ends an MMX instruction that wrote its first operand, or only read MMX registers. */
 export function finishMmx(s: Builder, wroteFirst: boolean): void {
-  s.call(wroteFirst ? writeDone : readDone);
+  s.compute(wroteFirst ? writeDone : readDone);
 }
 
 /** An MMX operand or 64-bit memory in the low half of a vector. */

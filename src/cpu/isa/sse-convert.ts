@@ -25,7 +25,7 @@ const bits64 = (s: Builder, v: ReturnType<Builder['float']>): Val => s.floatToIn
 function viaHelper(s: Builder, a: Val, exact: Parameters<Builder['call']>[0], width: 32 | 64 | 128): Val {
   s.setState(ARG_A, a);
   s.setState(ARG_B, a);
-  s.call(exact);
+  s.compute(exact);
   return s.getState(ARG_A, width);
 }
 

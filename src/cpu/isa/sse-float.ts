@@ -99,7 +99,7 @@ export function choose(s: Builder, good: Val, fast: Val, a: Val, b: Val, exact: 
   s.if(s.xor(good, s.c(1, 1)), () => {
     s.setState(ARG_A, a);
     s.setState(ARG_B, b);
-    s.call(exact);
+    s.compute(exact);
     result.set(s.getState(ARG_A, 128));
   });
   return result.get();
@@ -264,7 +264,7 @@ function compareFlags(t: Shape, signals: boolean): Body {
     s.if(s.xor(lane(and(s, ordinary(s, t, a), ordinary(s, t, b))), s.c(1, 1)), () => {
       s.setState(ARG_A, a);
       s.setState(ARG_B, b);
-      s.call(exact);
+      s.compute(exact);
       flags.set(s.getState(ARG_A, 32));
     });
     const v = flags.get();

@@ -93,7 +93,7 @@ function settle(s: Builder, old: Val, r: Scalar, first: Val, exact: () => Val, s
 function call(s: Builder, helper: InsnHelper, a: Val, b: Val, width: LaneWidth): Val {
   s.setState(ARG_A, a);
   s.setState(ARG_B, b);
-  s.call(helper);
+  s.compute(helper);
   return s.getState(ARG_A, width);
 }
 const resultOf = (s: Builder, x: FloatVal): Scalar => {

@@ -663,6 +663,15 @@ export class RegionBuilder extends RegionState {
     this.notFlat();
     f.if().i32(0).i32(1).mem('i32.store', S.leaveRegion).end();
   }
+  /** What is known of registers and flags stays: nothing is loaded again. */
+  override compute(fn: InsnHelper): void {
+    const { f, dirty, kind } = this;
+    this.spill();
+    this.saveLeft();
+    f.i32(this.record).i32(helperId(fn)).call(this.imports.helper).if().op('return').end();
+    this.restoreLeft();
+    Object.assign(this, { dirty, kind });
+  }
   helper(fn: InsnHelper): void {
     this.call(fn);
   }
