@@ -125,8 +125,9 @@ export async function step(o: StepOptions): Promise<number> {
   try {
     if (o.link !== undefined && o.session !== undefined) throw new UserError('give --link or --session, not both');
     const record = o.session === undefined ? undefined : parseSession(new TextDecoder().decode(readNamed(o.session).bytes), o.session);
-    const text = o.link ?? record?.link, link = text === undefined ? undefined : parseLink(text), dialogue = new Dialogue({ scripts: o.commands ?? [], history: o.history });
-    const session = new Session({ ...partsOf(link === undefined ? o : withLink(o, link), record === undefined ? link : undefined), sources: sourceText, pause: dialogue.pause });
+    const text = o.link ?? record?.link, link = text === undefined ? undefined : parseLink(text), wanted = link === undefined ? o : withLink(o, link);
+    const open = (): Session => new Session({ ...partsOf(wanted, record === undefined ? link : undefined), sources: sourceText, pause: () => dialogue.pause() });
+    const dialogue: Dialogue = new Dialogue({ open, scripts: o.commands ?? [], history: o.history }), session = open();
     if (record !== undefined) await session.resume(record, sha256);
     return await dialogue.run(session, record === undefined ? link?.position : undefined);
   } catch (e) {

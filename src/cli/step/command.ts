@@ -12,6 +12,8 @@ export interface Context {
   print(...lines: string[]): void;
   /** Runs the commands of a file. */
   script(file: string): Promise<void>;
+  /** Goes on where a session file says, on a machine of its own; the one before is given up when that works. */
+  load(file: string): Promise<void>;
   quit(): void;
   /** Shows where the machine stands after a move. */
   showStop(): void;

@@ -18,7 +18,7 @@ beforeEach(() => {
     origin: { kind: 'image', name: 'tiny.elf', fingerprint: '0'.repeat(16), options: '', profile: 'barcelona-2007', mode: 'functional', seed: 1 },
   });
   printed = [];
-  const context: Context = { session, paint: new Paint(false), print: (...lines) => printed.push(...lines), script: async () => undefined, quit: () => undefined, showStop: () => printed.push(session.stopView.sentence) };
+  const context: Context = { session, paint: new Paint(false), print: (...lines) => printed.push(...lines), script: async () => undefined, load: async () => undefined, quit: () => undefined, showStop: () => printed.push(session.stopView.sentence) };
   interpreter = new Interpreter(context);
 });
 async function say(...lines: string[]): Promise<string> {

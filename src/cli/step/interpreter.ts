@@ -98,9 +98,12 @@ export class Interpreter {
 }
 
 /** The lines of a script. @throws CommandError when it cannot be read */
-export function scriptLines(file: string): string[] {
+export const scriptLines = (file: string): string[] => textOf(file).split(/\r?\n/);
+
+/** @throws CommandError when the file cannot be read */
+export function textOf(file: string): string {
   try {
-    return readFileSync(file, 'utf8').split(/\r?\n/);
+    return readFileSync(file, 'utf8');
   } catch (e) {
     throw new CommandError(`cannot read ${file}: ${reasonOf(e)}`);
   }

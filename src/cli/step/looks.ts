@@ -207,6 +207,14 @@ export const looks = (): Command[] => [
       print(`Saved to ${argument}.`);
     },
   },
+  {
+    names: ['load'], arguments: 'FILE', help: 'goes on where a session was saved, of the same machine', examples: ['load lab1.json'],
+    async run({ load, showStop }, argument) {
+      if (argument === '') throw new CommandError('the name of a file is missing');
+      await load(argument);
+      showStop();
+    },
+  },
   { names: ['link'], help: 'a line of text that reproduces this state (xenolith step --link)', run: ({ session, print }) => print(session.link()) },
 ];
 

@@ -12,9 +12,11 @@ import { createInterface, type Interface } from 'node:readline';
 import type { Position } from '../../debug/api.js';
 import { comparePositions } from '../../debug/history.js';
 import type { Session } from '../../debug/session.js';
+import { parseSession } from '../../debug/session-file.js';
 import { EXIT_INTERRUPTED, UserError } from '../errors.js';
+import { sha256 } from '../report/write.js';
 import type { Context } from './command.js';
-import { Interpreter, isWrongInput, scriptLines } from './interpreter.js';
+import { Interpreter, isWrongInput, scriptLines, textOf } from './interpreter.js';
 import { grouped, Paint, wantsColour } from './paint.js';
 import { stopText } from './show.js';
 
@@ -24,6 +26,8 @@ const HISTORY_LINES = 1000, DEEPEST_SCRIPT = 16;
 const PROGRESS_MS = 200;
 
 export interface DialogueOptions {
+  /** Makes the machine anew, at power-on. */
+  readonly open: () => Session;
   /** Scripts to run first. */
   readonly scripts: readonly string[];
   /** Lines are kept for the next time. */
@@ -59,6 +63,7 @@ export class Dialogue {
       paint: this.paint,
       print: (...lines) => this.print(lines),
       script: (file) => this.script(file),
+      load: (file) => this.load(file),
       quit: () => {
         this.ended = true;
       },
@@ -93,6 +98,14 @@ export class Dialogue {
     this.lastExit = last?.position;
     this.lastPosition = now;
     this.print(stopText(session, this.paint, isNew ? last : undefined));
+  }
+
+  private async load(file: string): Promise<void> {
+    const record = parseSession(textOf(file), file), fresh = this.options.open();
+    await fresh.resume(record, sha256);
+    this.session = fresh;
+    this.lastExit = undefined;
+    this.lastPosition = { instructions: 0, events: 0 };
   }
 
   /** The whole dialogue; the value is the exit status. @throws UserError for wrong input in a script */
