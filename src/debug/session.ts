@@ -183,6 +183,7 @@ export class Session {
         if (view.kind !== 'step') break;
         if (this.control.takeInterrupt()) return this.control.interrupted;
       }
+      if (kind === 'instruction' && count > 1 && view.kind === 'step') return { ...view, sentence: `${count} instructions${direction === 'back' ? ' back' : ''}.` };
       return view;
     });
   }
