@@ -98,7 +98,7 @@ describe.each(['vtx', 'svm'] as const)('%s', (extension) => {
     if (svm) {
       expect(x.last()!.askedBy).toBeUndefined();
       expect(x.canLearn).toBe(true);
-      const there = m.position, cycles = m.cycles;
+      const there = m.position, cycles = m.cycles, block = x.controlBlock();
       x.learn({ instructions: 0, events: 0 }, {
         goTo: (p) => {
           if (p.instructions < m.position.instructions) m.restore(powerOn);
@@ -107,6 +107,7 @@ describe.each(['vtx', 'svm'] as const)('%s', (extension) => {
         runTo: (p) => void m.run({ position: p }),
       });
       expect([m.position, m.cycles]).toEqual([there, cycles]);
+      expect(x.controlBlock()).toEqual(block); // with what has changed: it has been gone through again
       expect(x.canLearn).toBe(false);
     }
     const asked = new Map(x.list(0, 100).map((v) => [v.reason, v.askedBy?.file]));

@@ -8,6 +8,7 @@ import { EXIT_INTERRUPTED, refuseRepeated, UserError, wholeNumber } from './erro
 import { openOutput, parseSize } from './files.js';
 import { Timeline } from '../debug/timeline.js';
 import { ExitExplainer } from '../debug/exits/explainer.js';
+import { hostLine } from '../debug/host-line.js';
 import { Target } from '../debug/gdb/target.js';
 import { Programs } from '../debug/programs.js';
 import { Machine } from '../machine/machine.js';
@@ -34,6 +35,21 @@ function attachInput(history: Timeline): () => void {
   };
 }
 
+/** What is typed or written changes the future: the explainer forgets the one that it knows. */
+class ExplainedTimeline extends Timeline {
+  constructor(machine: Machine, options: { memoryLimit?: number }, private readonly explainer: ExitExplainer) {
+    super(machine, options);
+  }
+  override input(bytes: Uint8Array): void {
+    super.input(bytes);
+    this.explainer.forgetFuture();
+  }
+  override edit(change: (machine: Machine) => void): void {
+    super.edit(change);
+    this.explainer.forgetFuture();
+  }
+}
+
 /** Runs the command; the value is the exit status. @param print receives its messages, line by line */
 export async function gdb(o: GdbOptions, print = toStandardError): Promise<number> {
   wholeNumber(o.port, '--port', 0, 65535);
@@ -57,13 +73,16 @@ async function serve({ config, programs }: DebugMachine, o: GdbOptions, print: (
   const once = new OnceOnly(() => machine, serial.sink);
   const machine: Machine = new Machine({ ...config, serial: once.sink });
   const known = new Programs(programs.map((p) => ({ name: p.name, image: { name: p.name, bytes: p.bytes } })));
-  const history = new Timeline(machine, { memoryLimit: historyBytes });
-  const explainer = new ExitExplainer({ place: (linear) => known.named('hypervisor')?.symbols.line(linear) });
+  const explainer = new ExitExplainer({ place: (linear, stack) => hostLine(known, linear, stack) });
+  const history = new ExplainedTimeline(machine, { memoryLimit: historyBytes }, explainer);
   explainer.attach(machine);
   const target: Target = new Target({
     machine,
     history,
-    explain: () => explainer.last()?.sentence,
+    explain() {
+      if (explainer.canLearn) explainer.learnFrom(history);
+      return explainer.last()?.sentence;
+    },
     programs: programs.map((p) => p.name),
     program(vcpu) {
       const c = target.context(vcpu);

@@ -16,6 +16,7 @@ import { breakpointAddress, resolveExpression } from './expressions.js';
 import { ExitExplainer } from './exits/explainer.js';
 import type { ReasonSummary } from './exits/log.js';
 import { comparePositions, SessionError } from './history.js';
+import { hostLine } from './host-line.js';
 import { type Link, type Origin, writeLink } from './link.js';
 import { Look } from './look.js';
 import { type LoadedProgram, type Program, Programs } from './programs.js';
@@ -61,8 +62,6 @@ export interface MemoryView {
 /** Lines of disassembly that a state shows before and after the current instruction. */
 const BEFORE = 12, AFTER = 28;
 const MOST_MEMORY = 1 << 20;
-/** Functions of a C library that store for whoever calls them. */
-const MEMORY_FUNCTION = /^mem(set|cpy|move)$/;
 
 export class Session {
   readonly machine: Machine;
@@ -92,7 +91,7 @@ export class Session {
     this.consolesOf = consoles = new Consoles(source.markedConsole ?? false, () => this.machine.position);
     this.history = new Timeline(this.machine, source.memoryLimit === undefined ? {} : { memoryLimit: source.memoryLimit });
     this.programs = new Programs(source.programs);
-    this.explainer = new ExitExplainer({ place: (linear, stack) => this.hostLine(linear, stack) });
+    this.explainer = new ExitExplainer({ place: (linear, stack) => hostLine(this.programs, linear, stack) });
     this.explainer.attach(this.machine);
     this.pointsOf = new StopPoints(this.machine);
     this.control = new RunControl(this.machine, this.history, this.pointsOf, source.pause, (linear) => this.describe(linear));
@@ -240,16 +239,7 @@ export class Session {
   }
   /** Plays the run up to the first VM entries once more, to know which lines of the hypervisor asked for what exits; then back to here. */
   private learn(): void {
-    const { history, cycle } = this;
-    this.explainer.learn(history.beginning, {
-      goTo: (p) => history.goTo(p),
-      // Past breakpoints; what ends the run for good has not happened before a position that was reached.
-      runTo: (p) => {
-        while (comparePositions(history.position, p) < 0) history.run({ position: p });
-      },
-    });
-    // It may have stood where the machine idles: a position lasts until something comes.
-    if (this.cycle < cycle) history.run({ cycle, exact: true });
+    this.explainer.learnFrom(this.history);
   }
   private async backwards<T>(action: () => Promise<T>): Promise<T> {
     return this.consolesOf.during(action);
@@ -343,23 +333,6 @@ export class Session {
   exitHistogram(): ReasonSummary[] {
     return this.explainer.histogram();
   }
-  /**
-   * The line of an address of the program that started first: the hypervisor, where there is one. An accessor that a header has, such as one
-   * for VMWRITE, stands for whoever called it, and so do the functions that fill and copy memory.
-   * @param stack words on top of the stack there
-   */
-  private hostLine(linear: bigint, stack: readonly bigint[] = []): { file: string; line: number } | undefined {
-    const host = this.programs.all[0];
-    if (host === undefined) return undefined;
-    const link = (at: bigint): bigint => BigInt.asUintN(64, at - this.programs.biasOf(host));
-    if (MEMORY_FUNCTION.test(host.symbols.at(link(linear))?.name ?? '')) {
-      const caller = stack.find((at) => host.symbols.line(link(at)) !== undefined);
-      if (caller !== undefined) return this.hostLine(caller - 1n);
-    }
-    const chain = host.symbols.lineChain(link(linear));
-    return chain.find((l) => !l.file.endsWith('.h')) ?? chain[0];
-  }
-
   // --- consoles and links
 
   /** Bytes for COM1's receiver, at this position. */

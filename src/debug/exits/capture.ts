@@ -7,6 +7,7 @@
 
 import { CR4_PAE, S } from '../../cpu/state.js';
 import type { Machine } from '../../machine/machine.js';
+import { FETCH, READ, WRITE } from '../../mmu/format.js';
 import { VMCB } from '../../svm/fields.js';
 import { INTERCEPTS, VMEXIT_INVALID, VMEXIT_NPF } from '../../svm/intercepts.js';
 import { PROC, PROC2, REASON } from '../../vtx/controls.js';
@@ -101,7 +102,8 @@ export class Capture {
       if (place !== undefined) this.map(f.words, Number(f.vmcs('MSR_BITMAPS')) + place.byte);
     }
     if ((code === REASON.EPT_VIOLATION || code === REASON.EPT_MISCONFIGURATION) && (f.proc2 & PROC2.enableEpt) !== 0)
-      this.nestedEntry(f.words, Number(f.vmcs('GUEST_PHYSICAL_ADDRESS')));
+      // Bits 2:0 of the qualification are the access, as READ, WRITE and FETCH. A misconfigured entry ends the walk: the last one read.
+      this.nestedEntry(f.words, Number(f.vmcs('GUEST_PHYSICAL_ADDRESS')), code === REASON.EPT_VIOLATION ? Number(f.vmcs('EXIT_QUALIFICATION') & 7n) : 0);
   }
 
   private svmFacts(f: ExitFacts): void {
@@ -112,7 +114,8 @@ export class Capture {
       const place = svmMsrBit(f.gpr32(1), (info1 & 1) !== 0);
       if (place !== undefined) this.map(f.words, base(VMCB.MSRPM_BASE_PA) + place.byte);
     }
-    if (code === VMEXIT_NPF) this.nestedEntry(f.words, Number(f.block64(VMCB.EXITINFO2)));
+    // As in a page-fault error code: bit 1 a write, bit 4 a fetch.
+    if (code === VMEXIT_NPF) this.nestedEntry(f.words, Number(f.block64(VMCB.EXITINFO2)), READ | ((info1 & 2) !== 0 ? WRITE : 0) | ((info1 & 16) !== 0 ? FETCH : 0));
   }
 
   private map(words: Uint32Array, byte: number, next = byte + 1): void {
@@ -124,13 +127,16 @@ export class Capture {
     words[W.mapKnown] = 1;
   }
 
-  private nestedEntry(words: Uint32Array, gpa: number): void {
+  /** @param access READ, WRITE and FETCH; 0: the last entry of the walk is wanted */
+  private nestedEntry(words: Uint32Array, gpa: number, access: number): void {
     const { walker } = this;
-    walker.nested(this.context, gpa);
-    words[W.level] = walker.level;
-    words[W.entryAt] = walker.entryAt % HIGH;
-    words[W.entryAt + 1] = Math.floor(walker.entryAt / HIGH);
-    words[W.entry] = walker.lo;
-    words[W.entry + 1] = walker.hi;
+    if (access === 0) walker.nested(this.context, gpa);
+    else walker.deciding(this.context, gpa, access);
+    const e = access === 0 ? walker : walker.found;
+    words[W.level] = e.level;
+    words[W.entryAt] = e.entryAt % HIGH;
+    words[W.entryAt + 1] = Math.floor(e.entryAt / HIGH);
+    words[W.entry] = e.lo;
+    words[W.entry + 1] = e.hi;
   }
 }

@@ -97,6 +97,14 @@ describe('VT-x', () => {
     t.launch([0x66, 0xb8, ...word(0x3000), 0x8e, 0xd8, 0xa0, 0x00, 0x00]); // mov eax, 0x3000; mov ds, ax; mov al, [0]
     expect(last(x).sentence).toBe(`An access at guest-physical 0x30000 by MOV AL, [0] in real mode exited because the EPT PTE at 0x${(AT.ept + 0x3180).toString(16).toUpperCase()} holds 0x30032, which allows writing but not reading.`);
   });
+  it('an EPT violation, with the entry that does not allow it, though those below would', () => {
+    const { t, x } = ready('real');
+    t.write64(AT.ept + 0x2000, AT.ept + 0x3005); // the page directory's entry: read and execute
+    t.launch([0x66, 0xb8, ...word(0x3000), 0x8e, 0xd8, 0xa2, 0x00, 0x00]); // mov eax, 0x3000; mov ds, ax; mov [0], al
+    expect(last(x).sentence).toBe(
+      `A write at guest-physical 0x30000 (linear 0x30000) by MOV [0], AL in real mode exited because the EPT entries for the address allow reading and execution only: the EPT PDE at 0x${(AT.ept + 0x2000).toString(16).toUpperCase()} holds 0x${(AT.ept + 0x3005).toString(16).toUpperCase()}.`,
+    );
+  });
   it('MOV to CR0 in a guest whose host owns TS', () => {
     const { t, x } = ready();
     t.set({ CR0_GUEST_HOST_MASK: 8, CR0_READ_SHADOW: 0 });

@@ -6,6 +6,7 @@
  */
 
 import type { ControlBlockView, ExitView, Position } from '../api.js';
+import type { RunLimits } from '../../machine/config.js';
 import type { Machine } from '../../machine/machine.js';
 import { PROBE, type ProbeKind } from '../../machine/probe.js';
 import { exitName } from '../../svm/intercepts.js';
@@ -21,7 +22,7 @@ import { entryFailure } from './entry-failures.js';
 import { type ControlPlace, detail, type Detail, type Explanation, type FailedRule, Subject } from './explanation.js';
 import { failedRule } from './failed-rule.js';
 import { ExitFacts, KIND, RECORD_WORDS } from './facts.js';
-import { ExitLog, type ExitRow, type LogOptions, type ReasonSummary } from './log.js';
+import { ExitLog, type ExitRow, isBefore, type LogOptions, type ReasonSummary } from './log.js';
 import { Stores, type Travel } from './stores.js';
 import { explainSvm } from './svm-sentences.js';
 import { explainVmx } from './vmx-sentences.js';
@@ -34,6 +35,13 @@ export interface ExplainerOptions extends LogOptions {
 
 const KINDS: readonly ProbeKind[] = [PROBE.vmExit, PROBE.vmEntry, PROBE.vmEntryFailed, PROBE.vmHandlerStart, PROBE.vmHandlerEnd, PROBE.vmwrite];
 
+/** What `learnFrom` asks of a Timeline. */
+export interface LearningHistory {
+  readonly beginning: Position;
+  readonly position: Position;
+  goTo(p: Position): void;
+  run(limits: RunLimits): unknown;
+}
 const MOST_COMPOSED = 1024;
 
 /** The name that `Machine.exitCounts` has for an exit, or that of a refused entry. */
@@ -175,6 +183,18 @@ export class ExitExplainer {
    */
   learn(beginning: Position, travel: Travel): void {
     this.stores?.learn(beginning, travel);
+  }
+  /** The same by a history: past breakpoints, and back to the very cycle. */
+  learnFrom(history: LearningHistory): void {
+    const { cycles } = this.machine!;
+    this.learn(history.beginning, {
+      goTo: (p) => history.goTo(p),
+      runTo: (p) => {
+        while (isBefore(history.position, p)) history.run({ position: p });
+      },
+    });
+    // It may have stood where the machine idles: a position lasts until something comes.
+    if (this.machine!.cycles < cycles) history.run({ cycle: cycles, exact: true });
   }
   /** Forgets what came after where the machine stands: the run takes another way from here (input was given). */
   forgetFuture(): void {

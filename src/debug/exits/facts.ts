@@ -173,7 +173,7 @@ export class ExitFacts {
   get pendingVector(): number | undefined {
     return this.words[W.vector] === 0 ? undefined : this.words[W.vector]! - 1;
   }
-  /** The last nested paging-structure entry that the walk of the faulting address read. */
+  /** The nested paging-structure entry that did not allow the access. */
   get nestedEntry(): { readonly level: number; readonly address: number; readonly entry: bigint } | undefined {
     const w = this.words;
     if (w[W.level] === 0) return undefined;

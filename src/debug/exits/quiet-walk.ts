@@ -6,6 +6,7 @@
  */
 
 import type { PhysicalMemory } from '../../mem/physical.js';
+import { FETCH, PTE_NX_HI, PTE_U, PTE_W, WRITE } from '../../mmu/format.js';
 import { tableIndex } from '../../mmu/nested.js';
 
 const HIGH = 0x1_0000_0000;
@@ -24,11 +25,15 @@ export interface WalkContext {
 }
 
 export class QuietWalker {
-  /** The last entry read by `nested`: level (4 = top), address, halves. Level 0: none. */
+  /** The entry read last: level (4 = top), address, halves. Level 0: none. */
   level = 0;
   entryAt = 0;
   lo = 0;
   hi = 0;
+  /** The entry of the last `deciding` walk that did not allow the access, or the last one read. */
+  readonly found = { level: 0, entryAt: 0, lo: 0, hi: 0 };
+  private need = 0;
+  private refused = false;
 
   constructor(private readonly phys: PhysicalMemory) {}
 
@@ -44,6 +49,28 @@ export class QuietWalker {
     return (this.hi & ADDRESS_HIGH) * HIGH + ((this.lo & 0xffff_f000) >>> 0);
   }
 
+  /** Walks the nested tables for an access, and leaves in `found` the entry that decided. @param need READ, WRITE, FETCH (mmu/format.ts) */
+  deciding(c: WalkContext, gpa: number, need: number): void {
+    this.need = need;
+    this.refused = false;
+    this.found.level = 0;
+    this.nested(c, gpa);
+    this.need = 0;
+  }
+  /** An entry of the nested tables has been read. */
+  private note(c: WalkContext): void {
+    if (this.need === 0 || this.refused) return;
+    Object.assign(this.found, { level: this.level, entryAt: this.entryAt, lo: this.lo, hi: this.hi });
+    this.refused = !this.allows(c);
+  }
+  private allows(c: WalkContext): boolean {
+    const { lo, need } = this;
+    if (c.format === 'ept') return (lo & need) === need;
+    if ((lo & PRESENT) === 0) return false;
+    if (c.levels === 3 && this.level === 3) return true; // PDPTEs of PAE paging have no rights
+    return (lo & PTE_U) !== 0 && ((need & WRITE) === 0 || (lo & PTE_W) !== 0) && ((need & FETCH) === 0 || (this.hi & PTE_NX_HI) === 0);
+  }
+
   /** Host-physical address of a guest-physical one, or -1 where the nested tables have none. */
   nested(c: WalkContext, gpa: number): number {
     this.level = 0;
@@ -57,6 +84,7 @@ export class QuietWalker {
       if (!this.read(at)) return -1;
       this.level = level;
       this.entryAt = at;
+      this.note(c);
       if ((this.lo & (c.format === 'ept' ? EPT_ANY : PRESENT)) === 0) return -1;
       if (level === 1 || (level < 4 && (this.lo & PS) !== 0 && !(c.levels === 3 && level === 3))) return this.leaf(level, lo);
       table = this.frame;
@@ -74,12 +102,18 @@ export class QuietWalker {
     const pdeAt = reach(root + 4 * (lo >>> 22));
     if (pdeAt < 0 || !this.read4(pdeAt)) return -1;
     const { lo: pde } = this;
-    if (!translated) [this.level, this.entryAt] = [2, pdeAt];
+    if (!translated) {
+      [this.level, this.entryAt] = [2, pdeAt];
+      this.note(c);
+    }
     if ((pde & PRESENT) === 0) return -1;
     if ((pde & PS) !== 0) return ((pde >>> 13) & 0xff) * HIGH + ((pde & 0xffc0_0000) >>> 0) + (lo & 0x3f_ffff);
     const pteAt = reach(((pde & 0xffff_f000) >>> 0) + 4 * ((lo >>> 12) & 1023));
     if (pteAt < 0 || !this.read4(pteAt)) return -1;
-    if (!translated) [this.level, this.entryAt] = [1, pteAt];
+    if (!translated) {
+      [this.level, this.entryAt] = [1, pteAt];
+      this.note(c);
+    }
     return (this.lo & PRESENT) === 0 ? -1 : ((this.lo & 0xffff_f000) >>> 0) + (lo & 0xfff);
   }
   private read4(address: number): boolean {

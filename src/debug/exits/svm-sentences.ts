@@ -151,7 +151,8 @@ function exception(s: Subject, vector: number): Explanation {
     what += ` with error code ${hex(error)}`;
     details.push(detail('error code', `${hex(error).toLowerCase()}${vector === PAGE_FAULT ? ` (${list(pageFaultBits(BigInt(error))) || 'none'})` : ''}`));
   }
-  what += `${duringDelivery(facts)} by ${at(s)}`;
+  const delivery = duringDelivery(facts);
+  what += delivery !== '' ? delivery : ` by ${at(s)}`;
   const name = exceptionName(vector).split(' ')[0]!;
   return exited(s, what, interceptOf(facts, VMCB.INTERCEPT_EXCEPTIONS, vector, name === 'exception' ? `exception ${vector}` : name, EXCEPTION_INTERCEPTS), details);
 }
@@ -165,11 +166,11 @@ const NESTED_NAMES = ['', 'nested PTE', 'nested PDE', 'nested PDPE', 'nested PML
 function nestedPageFault(s: Subject): Explanation {
   const { facts } = s, info = facts.block64(VMCB.EXITINFO1), error = Number(info & 0x1fn), onTable = (info >> 33n) & 1n;
   const fetch = (error & 16) !== 0, write = (error & 2) !== 0;
-  const access = fetch ? 'An instruction fetch' : write ? 'A write' : 'A read';
-  const reached = onTable === 1n ? ' (the walk of the guest\'s page tables)' : '';
-  const by = s.instruction.length > 0 && !fetch ? ` by ${s.instruction.text}` : '';
+  // "Table walks for guest page tables are always treated as user writes."
+  const walk = onTable === 1n, access = walk ? 'A walk of the guest\'s page tables (which counts as a write)' : fetch ? 'An instruction fetch' : write ? 'A write' : 'A read';
+  const delivery = duringDelivery(facts), by = s.instruction.length > 0 && !fetch && delivery === '' ? ` by ${s.instruction.text}` : '';
   const e = facts.nestedEntry;
-  return exited(s, `${access} at guest-physical ${hex(info2(facts))}${reached}${by}${duringDelivery(facts)}`, nestedCause(facts, error), [
+  return exited(s, `${access} at guest-physical ${hex(info2(facts))}${by}${delivery}`, nestedCause(facts, error), [
     detail('guest-physical address', info2(facts)),
     detail('access', access.replace(/^An? /, '')),
     detail('error code', `${hex(error).toLowerCase()} (${list(pageFaultBits(BigInt(error))) || 'none'})`),

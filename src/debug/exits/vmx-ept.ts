@@ -35,7 +35,7 @@ export function eptViolation(s: Subject): Explanation {
   const { facts } = s;
   const q = Number(facts.vmcs('EXIT_QUALIFICATION') & 0xffff_ffffn), gpa = facts.vmcs('GUEST_PHYSICAL_ADDRESS');
   const linearKnown = (q & 0x80) !== 0, linear = facts.vmcs('GUEST_LINEAR_ADDRESS'), onTable = linearKnown && (q & 0x100) === 0;
-  const by = s.instruction.length > 0 && (q & 4) === 0 ? ` by ${s.instruction.text}` : '';
+  const by = s.instruction.length > 0 && (q & 4) === 0 && duringDelivery(facts) === '' ? ` by ${s.instruction.text}` : '';
   const reached = linearKnown ? (onTable ? ` (a paging-structure entry of linear address ${hex(linear)})` : ` (linear ${hex(linear)})`) : '';
   const what = `${accessName(q)} at guest-physical ${hex(gpa)}${reached}${by}${duringDelivery(facts)}`;
   const details = [
@@ -61,7 +61,7 @@ export function eptMisconfiguration(s: Subject): Explanation {
   const { facts } = s;
   const gpa = facts.vmcs('GUEST_PHYSICAL_ADDRESS'), e = facts.nestedEntry, p = pointAt(facts);
   const clause = e === undefined ? 'an EPT entry for the address is not one the processor supports' : `${p!.text} holds ${hex(e.entry)}, ${mistake(e.entry, e.level)}`;
-  const by = s.instruction.length > 0 ? ` by ${s.instruction.text}` : '';
+  const delivery = duringDelivery(facts), by = delivery !== '' ? delivery : s.instruction.length > 0 ? ` by ${s.instruction.text}` : '';
   return exited(s, `An access at guest-physical ${hex(gpa)}${by}`, cause(clause, MISCONFIGURATIONS, p?.control), [detail('guest-physical address', gpa), ...entryDetails(facts)]);
 }
 

@@ -39,7 +39,8 @@ export function exceptionOrNmi(s: Subject): Explanation {
   }
   if (vector === DEBUG) details.push(detail('debug conditions', address));
   if (withError) what += ` with error code ${hex(error)}`;
-  what += `${duringDelivery(facts)}${s.instruction.length > 0 ? ` by ${s.instruction.text}` : ''}`;
+  const delivery = duringDelivery(facts);
+  what += delivery !== '' ? delivery : s.instruction.length > 0 ? ` by ${s.instruction.text}` : '';
   return exited(s, what, exceptionCause(facts, vector, error), details);
 }
 

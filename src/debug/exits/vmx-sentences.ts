@@ -30,6 +30,14 @@ const unconditional =
   (name: string, shown: (s: Subject) => string = (s) => named(s, name)): Composer =>
   (s) =>
     exited(s, shown(s), always(name), operands(s));
+/** VMREAD and VMWRITE: SDM 3C §26.1.3. */
+const shadowed =
+  (name: string): Composer =>
+  (s) =>
+    exited(s, named(s, name), {
+      clause: `${name} does in VMX non-root operation unless "VMCS shadowing" is 1, and this processor does not have that control`,
+      section: 'SDM 3C §26.1.3 "Instructions That Cause VM Exits Conditionally"',
+    }, operands(s));
 /** The instruction as written if it is that one, else the name alone (its bytes could not be read). */
 const named = (s: Subject, name: string): string => (s.instruction.name === name ? s.instruction.text : name);
 /** A MOV as written, which names the register at its size; the words given where its bytes could not be read. */
@@ -150,9 +158,9 @@ export const VMX_COMPOSERS: Readonly<Record<ReasonName, Composer>> = {
   VMLAUNCH: unconditional('VMLAUNCH'),
   VMPTRLD: unconditional('VMPTRLD'),
   VMPTRST: unconditional('VMPTRST'),
-  VMREAD: unconditional('VMREAD'),
+  VMREAD: shadowed('VMREAD'),
   VMRESUME: unconditional('VMRESUME'),
-  VMWRITE: unconditional('VMWRITE'),
+  VMWRITE: shadowed('VMWRITE'),
   VMXOFF: unconditional('VMXOFF'),
   VMXON: unconditional('VMXON'),
   CR_ACCESS: crAccess,
