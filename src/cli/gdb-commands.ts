@@ -26,6 +26,24 @@ function codeRange(file: SymbolFile): Range | undefined {
   return { file, from: starts.reduce((a, b) => (a < b ? a : b)), to: ends.reduce((a, b) => (a > b ? a : b)) };
 }
 
+interface Shown extends Range {
+  /** An image before it that is linked at the same addresses. */
+  readonly clash: SymbolFile | undefined;
+}
+
+function ranges(files: readonly SymbolFile[]): Shown[] {
+  const shown: Shown[] = [];
+  for (const range of files.map(codeRange)) {
+    if (range === undefined) continue;
+    shown.push({ ...range, clash: shown.find((s) => s.clash === undefined && s.from < range.to && range.from < s.to)?.file });
+  }
+  return shown;
+}
+
+/** Programs whose symbols gdb has not, after `gdbCommands`, because another one is linked at the same addresses: that one's name by theirs. */
+export const hiddenPrograms = (files: readonly SymbolFile[]): Map<string, string> =>
+  new Map(ranges(files).flatMap((r) => (r.clash === undefined ? [] : [[r.file.name, r.clash.name] as const])));
+
 const quoted = (path: string): string => (/\s/.test(path) ? `"${path}"` : path);
 
 /**
@@ -34,13 +52,10 @@ const quoted = (path: string): string => (/\s/.test(path) ? `"${path}"` : path);
  * @param files the first is what starts; later ones in the order of their importance
  */
 export function gdbCommands(files: readonly SymbolFile[], port: number): string[] {
-  const shown: Range[] = [], lines: string[] = [];
-  for (const range of files.map(codeRange)) {
-    if (range === undefined) continue;
-    const clash = shown.find((s) => s.from < range.to && range.from < s.to), path = quoted(resolve(range.file.path));
-    if (clash !== undefined) lines.push(`# add-symbol-file ${path}   (${range.file.name}: at the same addresses as ${clash.file.name}; give one of them)`);
-    else lines.push(`${shown.length === 0 ? 'file' : 'add-symbol-file'} ${path}`);
-    if (clash === undefined) shown.push(range);
-  }
+  const lines = ranges(files).map(({ file, clash }, i) => {
+    const path = quoted(resolve(file.path));
+    if (clash !== undefined) return `# add-symbol-file ${path}   (${file.name}: at the same addresses as ${clash.name}; give one of them)`;
+    return `${i === 0 ? 'file' : 'add-symbol-file'} ${path}`;
+  });
   return [...lines, `target remote 127.0.0.1:${port}`];
 }

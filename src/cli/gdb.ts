@@ -2,7 +2,7 @@
 
 import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
 import { GdbServer } from './gdb-server.js';
-import { gdbCommands } from './gdb-commands.js';
+import { gdbCommands, hiddenPrograms } from './gdb-commands.js';
 import { type DebugMachine, debugMachine, type DebugMachineOptions, debugMachineOptions } from './debug-machine.js';
 import { EXIT_INTERRUPTED, refuseRepeated, UserError, wholeNumber } from './errors.js';
 import { openOutput, parseSize } from './files.js';
@@ -10,6 +10,7 @@ import { Timeline } from '../debug/timeline.js';
 import { ExitExplainer } from '../debug/exits/explainer.js';
 import { hostLine } from '../debug/host-line.js';
 import { Target } from '../debug/gdb/target.js';
+import { Look } from '../debug/look.js';
 import { Programs } from '../debug/programs.js';
 import { Machine } from '../machine/machine.js';
 import { OnceOnly } from './once-only.js';
@@ -84,10 +85,8 @@ async function serve({ config, programs }: DebugMachine, o: GdbOptions, print: (
       return explainer.last()?.sentence;
     },
     programs: programs.map((p) => p.name),
-    program(vcpu) {
-      const c = target.context(vcpu);
-      return known.locate(c.reader, c.linearPc)?.program.name;
-    },
+    hidden: hiddenPrograms(programs),
+    program: (vcpu) => new Look(machine, known, vcpu).program?.program.name,
   });
   const server = new GdbServer(target, { note, between: () => serial.flush() });
   const port = await server.listen(o.port);

@@ -50,6 +50,8 @@ export class Client {
   private lastSent = '';
   private action: Action | undefined;
   private interruptWanted = false;
+  /** The last stop was in code that gdb takes for another program's, and it was told so. */
+  private wasMistaken = false;
   private halt: Halt;
   /** vCPU that was chosen for c, s, bc and bs; else the general one. */
   private resumeThread: number | undefined;
@@ -142,6 +144,9 @@ export class Client {
     this.halt = halt;
     this.generalThread = halt.vcpu;
     this.resumeThread = undefined;
+    const mistaken = this.target.mistaken(halt.vcpu);
+    if (mistaken !== undefined && !this.wasMistaken) this.console(`xenolith: ${mistaken}\n`);
+    this.wasMistaken = mistaken !== undefined;
     if (halt.kind === 'ended') this.console(`xenolith: ${endText(halt.reason)}; going back is still possible, going on ends the session\n`);
     if (halt.kind === 'catch') this.console(`xenolith: stopped at ${halt.caught.text}${halt.caught.kind === 'exit' ? this.explanation() : ''}\n`);
     this.reply(this.stopReply());

@@ -15,6 +15,8 @@ export interface TargetOptions {
   readonly history: Timeline;
   /** Programs that run, by name. */
   readonly programs?: readonly string[];
+  /** Programs that gdb takes for another one, which is linked at the same addresses. */
+  readonly hidden?: ReadonlyMap<string, string>;
   /** Whose code a vCPU executes: one of `programs`, or undefined. */
   readonly program?: (vcpu: number) => string | undefined;
   /** Why the last VM exit before now happened, in a sentence; undefined: there was none. */
@@ -55,6 +57,14 @@ export class Target {
     const program = this.options.program?.(vcpu) ?? 'unknown code';
     return `vCPU ${vcpu}, ${program}${c.inGuest ? ' (guest mode)' : ''}, CPL ${c.state.cpl}${activity}`;
   }
+  /** What gdb cannot know: that it shows another program's names. undefined: it does not. */
+  mistaken(vcpu: number): string | undefined {
+    const { hidden, program } = this.options;
+    if (hidden === undefined || hidden.size === 0) return undefined;
+    const name = program?.(vcpu) ?? '', taken = hidden.get(name);
+    return taken === undefined ? undefined : `this is ${name}'s code, at addresses that ${taken} has, too: names and lines may be ${taken}'s`;
+  }
+
   get programs(): readonly string[] {
     return this.options.programs ?? [];
   }
