@@ -134,7 +134,8 @@ export async function start(next: MachineSpec, from: { readonly position?: Posit
     stops.value = await ask('stops', {});
     return state;
   });
-  if (view.value !== undefined && timings.value.firstStop === undefined) timings.value = { ...timings.value, firstStop: performance.now() };
+  if (view.value === undefined || timings.value.firstStop !== undefined) return;
+  requestAnimationFrame(() => setTimeout(() => (timings.value = { ...timings.value, firstStop: performance.measure('xenolith-first-stop', { start: 0, end: performance.now() }).duration })));
 }
 
 /** The first thing after opening: what the link says, or the default experiment. */

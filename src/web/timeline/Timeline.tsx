@@ -23,6 +23,11 @@ function look(next: Range): void {
   all.value = next.from <= 0 && next.to >= end();
 }
 
+/** Shows a range; the same one again is no change. */
+function show(next: Range): void {
+  if (next.from !== range.value.from || next.to !== range.value.to) range.value = next;
+}
+
 /** Asks for the window in sight, one request at a time. */
 let asking = false, again = false;
 async function refresh(columns: number): Promise<void> {
@@ -62,7 +67,11 @@ export function Timeline() {
   };
   useEffect(() => {
     if (view.value === undefined || busy.value !== undefined) return;
-    range.value = all.value ? within({ from: 0, to: end() * 1.02 }, end() * 1.02) : reveal(range.value, view.value.cycle, end() * 1.02);
+    if (timeline.value === undefined) all.value = true; // another machine
+    const last = end();
+    // The whole run stays in sight without moving at every step: it is fitted anew when it no longer fits, or would fill half of it.
+    if (!all.value) show(reveal(range.value, view.value.cycle, last * 1.02));
+    else if (last > range.value.to || last < range.value.to / 2) show({ from: 0, to: Math.max(SMALLEST, last * 1.1) });
     void refresh(plot());
   }, [view.value, busy.value]);
   useEffect(() => void (view.value !== undefined && refresh(plot())), [range.value]);
@@ -96,7 +105,7 @@ export function Timeline() {
     e.preventDefault();
     e.stopPropagation();
     act();
-    if (mark.value !== undefined) range.value = reveal(range.value, mark.value, end() * 1.02);
+    if (mark.value !== undefined) show(reveal(range.value, mark.value, end() * 1.02));
   };
   const onPointerMove = (e: PointerEvent): void => {
     const d = drag.current;
