@@ -22,7 +22,7 @@ function Row({ f, first, selected }: { f: FieldView; first: boolean; selected: b
   return (
     <div
       class={`field ${f.changed ? 'changed' : ''}`} role="option" aria-selected={selected} tabIndex={first ? 0 : -1} data-focus={first ? '' : undefined} data-field={f.name} data-changed={f.changed}
-      aria-label={`${f.name} ${f.value}${f.changed ? `, changed ${changer(f)[1]}, ${beforeText(f)}` : ''}. ${f.meaning}`} onMouseEnter={choose} onFocus={choose}
+      title={f.decoded} aria-label={`${f.name} ${f.value}${f.decoded ? ` (${f.decoded})` : ''}${f.changed ? `, changed ${changer(f)[1]}, ${beforeText(f)}` : ''}. ${f.meaning}`} onMouseEnter={choose} onFocus={choose}
     >
       <span class="mark" aria-hidden="true">{f.changed ? changer(f)[0] : ''}</span>
       <span class="name">{f.name}</span>
@@ -38,7 +38,7 @@ function Explanation({ block }: { block: ControlBlockView }) {
   const set = field.bits?.filter((b) => b.set) ?? [];
   return (
     <div class="explanation">
-      <p><strong class="mono">{field.name}</strong>: {field.meaning}. <cite>{field.section}.</cite>{field.decoded === undefined ? '' : ` It holds ${field.value}: ${field.decoded}.`}{field.changed ? ` Changed ${changer(field)[1]}.` : ''}</p>
+      <p><strong class="mono">{field.name}</strong>: {field.meaning}{field.decoded ? `; now ${field.decoded}` : ''}. <cite>{field.section}.</cite>{field.decoded === undefined ? '' : ` It holds ${field.value}: ${field.decoded}.`}{field.changed ? ` Changed ${changer(field)[1]}.` : ''}</p>
       {set.length === 0 ? null : <ul>{set.map((b) => <li key={b.bit}><span class="mono">bit {b.bit} {b.name}</span>: {b.meaning}</li>)}</ul>}
     </div>
   );
@@ -74,7 +74,7 @@ function Block({ block }: { block: ControlBlockView }) {
             <h3 title={g.section}>{g.title}</h3>
             {g.fields.map((f) => {
               const isFirstNow = isFirst(), selected = chosen.value === f.name;
-              return row(f.name, `${f.value} ${f.changed} ${f.before} ${f.changedBy} ${isFirstNow} ${selected}`, () => <Row key={f.name} f={f} first={isFirstNow} selected={selected} />);
+              return row(f.name, `${f.value} ${f.changed} ${f.before} ${f.changedBy} ${isFirstNow} ${selected} ${f.decoded}`, () => <Row key={f.name} f={f} first={isFirstNow} selected={selected} />);
             })}
           </div>
         ))}

@@ -42,7 +42,7 @@ function Editor() {
 export function Source() {
   const { value: v } = view, source = v?.source;
   return (
-    <Pane id="source" title="Source" note={source === undefined ? '' : <span class="mono" data-source={`${source.file}:${source.line}`}>{source.file}:{source.line}</span>}>
+    <Pane id="source" title="Source" note={source === undefined ? '' : <span class="mono" data-source={`${source.file}:${source.line}`}>{source.file}:{source.line}{(v?.place.inlinedIn ?? []).map((c) => ` in ${c.file}:${c.line}`)}</span>}>
       {failed.value === undefined ? null : <Nothing>The source view could not be loaded: {failed.value}</Nothing>}
       {source !== undefined && text() !== undefined ? <Editor /> : (
         <Nothing>{v === undefined ? 'Nothing runs yet.' : source === undefined ? 'No source is known for this code.' : `${source.file}: the file is not at hand.`}</Nothing>

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ConsoleLog } from '../engine/console-log.js';
 import { marks, markText, pan, reveal, SMALLEST, toCycle, toPixel, within, zoom } from './layout.js';
-import { addShare } from './recorder.js';
+import { addShare, Records } from './recorder.js';
 
 const r = { from: 1000, to: 2000 };
 
@@ -36,6 +36,12 @@ describe('the timeline', () => {
     expect([2_000_000, 12_500_000].map((c) => markText(c, 500_000))).toEqual(['2.0 M', '12.5 M']);
     expect([0, 20_000].map((c) => markText(c, 20_000))).toEqual(['0', '20 k']);
     expect([19_360_500, 19_361_000].map((c) => markText(c, 500))).toEqual(['19,360,500', '19,361,000']);
+  });
+  it('knows its records again in their cycle, and finds them by cycle', () => {
+    const r = new Records(2);
+    for (const [cycle, lane] of [[5, 1], [9, 2], [9, 3]] as const) r.add(cycle, lane);
+    expect([r.has([9, 2]), r.has([9, 1]), r.has([5, 1])]).toEqual([true, false, false]);
+    expect([r.from(0), r.from(6), r.from(10), r.last]).toEqual([0, 1, 3, 9]);
   });
   it('shares a stretch out among the columns it touches', () => {
     const columns = new Float32Array(4);

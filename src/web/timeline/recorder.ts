@@ -43,6 +43,12 @@ export class Records {
   get last(): number {
     return this.count === 0 ? -1 : this.cycle(this.count - 1);
   }
+  /** Is there such a record already, in its cycle? */
+  has(record: readonly number[]): boolean {
+    for (let i = this.count - 1; i >= 0 && this.cycle(i) === record[0]; i--)
+      if (record.every((value, k) => this.words[i * this.width + k] === value)) return true;
+    return false;
+  }
   /** The first record at or after a cycle. */
   from(cycle: number): number {
     let low = 0, high = this.count;
@@ -67,12 +73,14 @@ export class TimelineRecorder {
 
   constructor(private readonly machine: Machine) {
     machine.probe.subscribe((kind, cycle, _vcpu, a, b, c) => {
-      if (KIND_OF[kind] !== undefined && cycle > this.known && cycle >= this.moments.last) this.moments.add(cycle, kind, a, b, c);
+      if (KIND_OF[kind] !== undefined) this.remember(this.moments, cycle, kind, a, b, c);
     });
     machine.attribution?.subscribe((account, cycle) => {
       this.lane = LANE_OF[ownerOf(account)] ?? NOBODY;
       this.runs(cycle, this.lane);
     });
+    // A VM transition is nobody's: until whoever comes next arrives.
+    if (machine.attribution !== undefined) machine.probe.subscribe((_kind, cycle) => this.runs(cycle, NOBODY), [PROBE.vmExit, PROBE.vmEntry]);
     // All vCPUs halted for so many cycles: nobody ran, and then whoever did before.
     machine.probe.subscribe((_kind, cycle, _vcpu, skipped) => {
       this.runs(cycle - skipped, NOBODY);
@@ -81,7 +89,13 @@ export class TimelineRecorder {
   }
 
   private runs(cycle: number, lane: number): void {
-    if (cycle > this.known && cycle >= this.spans.last) this.spans.add(cycle, lane);
+    this.remember(this.spans, cycle, lane);
+  }
+  /** A replay is known by its cycle; in the last known cycle, where a run may go on, by the record itself. */
+  private remember(records: Records, ...record: number[]): void {
+    const cycle = record[0]!;
+    if (cycle < this.known || cycle < records.last || (cycle === this.known && records.has(record))) return;
+    records.add(...record);
   }
 
   /** After each operation: what has been recorded so far is not recorded again. */
