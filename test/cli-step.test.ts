@@ -74,6 +74,20 @@ describe('xenolith step', () => {
     expect([other.status, other.stderr]).toEqual([2, expect.stringMatching(/^xenolith: the link was made with other images or options \(\w{16}; here \w{16}\)\n$/)]);
   }, 180_000);
 
+  it('Ctrl-C ends a script that runs for ever: where it stands, status 130', async () => {
+    writeFileSync(join(folder, 'forever.elf'), multibootImage([0xeb, 0xfe]));
+    const child = spawn(process.execPath, [BIN, 'step', 'forever.elf', '--cpus', '2'], { cwd: folder, stdio: ['pipe', 'pipe', 'pipe'] });
+    let stdout = '', sent = false;
+    child.stdout.on('data', (text) => {
+      stdout += text;
+      if (!sent && /^\(xenolith\) c$/m.test(stdout)) sent = child.kill('SIGINT');
+    });
+    child.stdin.end('info vcpus\nc\nwhere\n');
+    expect(await new Promise((resolve) => child.on('close', resolve))).toBe(130);
+    expect(stdout).toMatch(/^=> vCPU 0 {2}forever\.elf: [^]* {3}vCPU 1 {2}unknown: [^]*\nInterrupted\.\n/m);
+    expect(stdout).not.toContain('(xenolith) where');
+  }, 180_000);
+
   it('refuses wrong input in one line with status 2: in a script with its line, on the command line', async () => {
     expect(await step(['hi.elf'], 'si\nfrobnicate\nsi\n')).toMatchObject({ status: 2, stderr: 'xenolith: standard input, line 2: "frobnicate" is not a command (help lists them)\n' });
     for (const [args, message] of [

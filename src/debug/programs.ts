@@ -8,7 +8,7 @@
 
 import { ownerOf } from '../machine/attribution.js';
 import type { NamedBytes } from '../machine/config.js';
-import { isElf } from '../machine/loaders/elf.js';
+import { Elf, isElf } from '../machine/loaders/elf.js';
 import { CodeOwners } from '../experiments/code-owners.js';
 import { ElfSections } from './elf-sections.js';
 import type { LinearReader } from './linear-reader.js';
@@ -33,7 +33,15 @@ export interface Located {
 const WINDOW = 32;
 /** ELF header: e_type of an image that may be loaded anywhere. */
 const E_TYPE = 16, ET_DYN = 3;
-const PAGE = 4096;
+const PAGE = 4096, PT_LOAD = 1;
+
+/** Sections that hold code; of an image without section headers what is loaded. */
+function codeOf(image: NamedBytes): readonly { address: bigint; size: number; bytes: Uint8Array }[] {
+  const sections = new ElfSections(image).code();
+  if (sections.length > 0) return sections;
+  const loaded = new Elf(image.name, image.bytes).segments.filter((s) => s.type === PT_LOAD && s.fileSize > 0);
+  return loaded.map((s) => ({ address: s.vaddr, size: s.fileSize, bytes: image.bytes.subarray(s.offset, s.offset + s.fileSize) }));
+}
 
 export class LoadedProgram {
   readonly name: string;
@@ -47,7 +55,7 @@ export class LoadedProgram {
     this.name = name;
     if (symbols !== undefined) this.read = new Symbols(image, symbols); // a wrong file of the user's is found at once
     this.relocatable = isElf(image.bytes) && image.bytes[E_TYPE] === ET_DYN;
-    this.code = isElf(image.bytes) ? new ElfSections(image).code() : [];
+    this.code = isElf(image.bytes) ? codeOf(image) : [];
   }
 
   /** Read when first asked for: line tables are large, and many programs are never stopped in. */

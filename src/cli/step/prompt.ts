@@ -151,7 +151,14 @@ export class Dialogue {
       } finally {
         this.clearProgress();
       }
+      if (this.interrupts > 0) return this.scriptInterrupted();
     }
+  }
+  /** What follows would run in another place than meant. At a terminal the dialogue goes on. */
+  private scriptInterrupted(): void {
+    if (process.stdin.isTTY === true) return;
+    this.status = EXIT_INTERRUPTED;
+    this.ended = true;
   }
 
   // --- the terminal
