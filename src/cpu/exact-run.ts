@@ -77,7 +77,7 @@ export class ExactRun extends CodeFetch {
       if (longer > 0) this.withhold(longer);
       compiler.cut(this.left);
     }
-    const by = this.go_(record, arrive);
+    const by = this.runFrom(record, arrive);
     if ((by & LEFT_BY.stopRecord) !== 0) {
       const next = this.planted;
       this.uproot();
@@ -98,7 +98,7 @@ export class ExactRun extends CodeFetch {
     if (u32[this.planted >>> 2] === base.stop) u32[this.planted >>> 2] = this.engine.compiler?.current(this.plantedOver) ?? this.plantedOver;
     this.planted = 0;
   }
-  private go_(record: number, arrive: boolean): number {
+  private runFrom(record: number, arrive: boolean): number {
     const { u32 } = this.m, { handlers } = this.engine;
     this.inChain = true;
     if (arrive) handlers.enter(record, this.left);
@@ -123,7 +123,7 @@ export class ExactRun extends CodeFetch {
     m.u32[STEP_RECORD >>> 2] = engine.handlerOf(at);
     this.stopAfter(m.u16[(at + R.off) >>> 1]! + m.u8[at + R.len]!);
     if (this.left > 0) this.withhold(this.left);
-    const by = this.go_(STEP_RECORD, arrive);
+    const by = this.runFrom(STEP_RECORD, arrive);
     if ((by & LEFT_BY.stopRecord) !== 0) this.advance(at + RECORD_BYTES);
     else if (by !== 0 && this.left > 0) this.arriveAtRip((m.u8[at + R.flags]! & RF_SAME_PAGE) !== 0);
   }
