@@ -1,19 +1,121 @@
-/** Whatever bytes a guest runs, in whatever state: the run loop returns. It never throws, and never hangs beyond its budget. */
+/**
+ * Whatever bytes a guest runs, in whatever state: the run loop returns. It never throws, and never hangs beyond its budget; and the
+ * engine that runs them makes no difference.
+ */
 
 import { expect, it } from 'vitest';
-import { TestMachine } from './support/machine-with.js';
+import { EAGER_COMPILER } from '../src/cpu/engine/regions/compiler.js';
+import { RSP, S, XMM_STRIDE } from '../src/cpu/state.js';
+import { END, TestMachine } from './support/machine-with.js';
 
 /** Escapes, prefixes and opcodes with many forms, so that more than the one-byte instructions come up. */
 const FREQUENT = [0x0f, 0x66, 0xf3, 0xf2, 0x48, 0x67, 0x65, 0x36, 0xc4, 0xf0, 0xd9, 0xdd];
-const RUNS = 200, CYCLES = 300;
+const RUNS = 200, CYCLES = 300, PROGRAMS = 80;
 
-it.each([1])('random code ends in a fault, a halt or the end of the slice (seed %i)', (first) => {
+/** Interpreter, and a compiler that leaves nothing to it: after every run both have the same state. */
+const compiled = (): TestMachine => new TestMachine(undefined, EAGER_COMPILER);
+const stateOf = (t: TestMachine): string => {
+  const { s, m } = t.vcpu;
+  const words = [...Array(16).keys()].map((i) => s.gpr(i).toString(16));
+  const registers = Buffer.from(m.u8.slice(S.st, S.xmm + 16 * XMM_STRIDE)).toString('base64');
+  return `${words.join()} rip ${s.rip.toString(16)} flags ${s.rflags.toString(16)} mxcsr ${s.get32(S.mxcsr).toString(16)} fsw ${s.get32(S.fsw).toString(16)} after ${t.vcpu.elapsed} ${t.vcpu.instructions} ${registers}`;
+};
+
+it.each([2])('random programs with loops and calls do the same on both engines (seed %i)', (first) => {
   let seed = first;
   const random = (below: number): number => {
     seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
     return (seed >>> 16) % below;
   };
-  const t = new TestMachine();
+  const machines = [new TestMachine(), compiled()];
+  for (let run = 0; run < PROGRAMS; run++) {
+    const bits = random(2) === 0 ? 64 : 32;
+    const code = program(random, bits), at = 0x20_0000 + random(0xf00);
+    const registers = Array.from({ length: 16 }, () => BigInt(0x30_0000 + random(65536) * 8)), flags = (random(65536) & 0x8d5) | 2;
+    const states = machines.map((t) => {
+      t.vcpu.reset();
+      t.buildTables();
+      t.phys.write(at, Uint8Array.from(code));
+      t.phys.write(0x30_0000, new Uint8Array(0x8_0000).fill(run));
+      t.start(bits, at);
+      registers.forEach((v, i) => t.vcpu.s.setGpr(i, v));
+      t.vcpu.s.setGpr(RSP, 0x38_0000n);
+      t.vcpu.s.rflags = flags;
+      t.vcpu.run(0, 3000);
+      t.vcpu.stopReason = undefined;
+      return { state: stateOf(t), memory: Buffer.from(t.phys.read(0x30_0000, 0x8_0000)) };
+    });
+    const before = `run ${run}: ${bits}-bit ${Buffer.from(code).toString('hex')}`;
+    expect(states[1]!.state, before).toBe(states[0]!.state);
+    expect(states[1]!.memory.equals(states[0]!.memory), before).toBe(true);
+  }
+  expect(machines[1]!.vcpu.engine.compiler!.stats.compiled).toBeGreaterThan(PROGRAMS / 2);
+});
+
+/** Instructions that need no set-up, in encodings that 32- and 64-bit code share; registers and memory at them vary. */
+function program(random: (below: number) => number, bits: 32 | 64): number[] {
+  const modrm = (): number[] => {
+    // Registers, or memory at a register with a displacement; never at or into RSP.
+    const reg = [0, 1, 2, 3, 5, 6, 7][random(7)]!, rm = [0, 1, 2, 3, 6, 7][random(6)]!;
+    return random(2) === 0 ? [0xc0 | (reg << 3) | rm] : [0x40 | (reg << 3) | rm, random(128)];
+  };
+  const wide = (): number[] => (bits === 64 && random(2) === 0 ? [0x48] : random(8) === 0 ? [0x66] : []);
+  const one = (): number[] => {
+    switch (random(14)) {
+      case 0: case 1: case 2:
+        return [...wide(), 8 * random(8) + [1, 3][random(2)]!, ...modrm()]; // ADD OR ADC SBB AND SUB XOR CMP
+      case 3:
+        return [8 * random(8) + [0, 2][random(2)]!, ...modrm()];
+      case 4:
+        return [...wide(), 0x83, 0xc0 | (random(8) << 3) | random(4), random(256)];
+      case 5:
+        return [...wide(), [0x89, 0x8b][random(2)]!, ...modrm()];
+      case 6:
+        return [...wide(), 0xc1, 0xc0 | ([0, 1, 4, 5, 7][random(5)]! << 3) | random(4), random(32)];
+      case 7:
+        return [...wide(), 0xd3, 0xc0 | ([0, 1, 4, 5, 7][random(5)]! << 3) | random(4)];
+      case 8:
+        return [...wide(), 0xff, 0xc0 | (random(2) << 3) | random(4)]; // INC DEC
+      case 9:
+        return [0x0f, 0x40 + random(16), ...modrm()]; // CMOVcc
+      case 10:
+        return [0x0f, 0x90 + random(16), 0xc0 | random(4)]; // SETcc
+      case 11:
+        return [...wide(), 0x0f, [0xaf, 0xb6, 0xb7, 0xbe, 0xbf, 0xa3, 0xbc][random(7)]!, ...modrm()];
+      case 12:
+        return [0x50 + random(4), 0x58 + random(4)]; // PUSH, POP
+      default:
+        return [[0xf2, 0xf3, 0x66][random(3)]!, 0x0f, [0x58, 0x59, 0x5c, 0x10, 0x11, 0x5a][random(6)]!, ...modrm()]; // SSE
+    }
+  };
+  const blocks = Array.from({ length: 3 + random(6) }, () => Array.from({ length: 1 + random(6) }, one).flat());
+  const bytes: number[] = [];
+  const starts: number[] = [];
+  const jumps: { at: number; to: number }[] = [];
+  blocks.forEach((b, i) => {
+    starts.push(bytes.length);
+    bytes.push(...b);
+    const to = random(blocks.length);
+    if (random(4) === 0 && i + 1 < blocks.length) bytes.push(0xe8, 0, 0, 0, 0); // CALL: most end in a RET
+    else bytes.push(0x0f, 0x80 + random(16), 0, 0, 0, 0); // Jcc
+    jumps.push({ at: bytes.length - 4, to });
+    if (random(5) === 0) bytes.push(0xc3);
+  });
+  bytes.push(...END);
+  for (const { at, to } of jumps) put32(bytes, at, starts[to]! - (at + 4));
+  return bytes;
+}
+const put32 = (bytes: number[], at: number, v: number): void => {
+  for (let i = 0; i < 4; i++) bytes[at + i] = (v >> (8 * i)) & 255;
+};
+
+it.each([[1, 'interpreter'], [3, 'compiler']] as const)('random code ends in a fault, a halt or the end of the slice (seed %i, %s)', (first, engine) => {
+  let seed: number = first;
+  const random = (below: number): number => {
+    seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
+    return (seed >>> 16) % below;
+  };
+  const t = engine === 'compiler' ? compiled() : new TestMachine();
   for (let run = 0; run < RUNS; run++) {
     const code = Uint8Array.from({ length: 64 }, () => random(256));
     for (let i = 0; i < code.length; i += 1 + random(6)) code[i] = FREQUENT[random(FREQUENT.length)]!;
