@@ -68,7 +68,8 @@ interface Installed {
   /** The interpreter's handler of the record. */
   readonly handler: number;
   readonly slot: number;
-  readonly hpaPage: number;
+  /** Host-physical pages that it has code of. */
+  readonly pages: readonly number[];
   readonly bytes: number;
   /** All its records. */
   readonly records: readonly number[];
@@ -102,9 +103,9 @@ export class Compiler {
     this.reader = new RegionReader(m, handlers, (record) => this.handlerOf(record, m.u32[(record + R.handler) >>> 2]!));
     const first = timing ? FETCH_AT + 1 : Object.keys(IMPORTS).length;
     const slow = Object.fromEntries(Object.keys(SLOW_IMPORTS).map((n, i) => [n, first + i])) as Record<SlowImport, number>;
-    const { access, segmentAccess, commit, helper, raise, branchSlow, dispatch } = IMPORT_INDEX;
+    const { access, segmentAccess, commit, helper, raise, arrive, branchSlow, dispatch } = IMPORT_INDEX;
     this.imports = {
-      access, segmentAccess, commit, helper, raise, branchSlow, dispatch, ...slow,
+      access, segmentAccess, commit, helper, raise, arrive, branchSlow, dispatch, ...slow,
       ...(timing ? { timing: { data: TIMING_INDEX.data, branch: TIMING_INDEX.branch, jump: TIMING_INDEX.jump, span: TIMING_INDEX.span, string: TIMING_INDEX.string, fetchAt: FETCH_AT } } : {}),
     };
   }
@@ -191,13 +192,13 @@ export class Compiler {
   /** Compiles the region that grows from a record, and installs it. */
   compile(page: number, record: number): boolean {
     const { m, handlers, stats, options } = this;
-    const blocks = this.reader.read(page, record);
-    if (blocks === undefined) return false;
-    const order = analyse(blocks[0]!);
-    const hpaPage = m.u32[(page + P.hpaPage) >>> 2]!;
+    const read = this.reader.read(page, record);
+    if (read === undefined) return false;
+    const order = analyse(read.blocks[0]!);
+    const pages = [...new Set(order.flatMap((b) => (b.page === undefined ? [] : [b.page.hpaPage])))];
     const { used, written, dirtyAt } = this.registers(order);
     const mode = m.u32[(page + P.mode) >>> 2]!;
-    const builder = new RegionBuilder(m, mode === MODE.bits64 ? 64 : 32, this.imports, used, written, hpaPage, dirtyAt, mode === MODE.bits64 ? 0 : m.u32[S.flatSegments >>> 2]! & USUALLY_FLAT, (r) =>
+    const builder = new RegionBuilder(m, mode === MODE.bits64 ? 64 : 32, this.imports, used, written, dirtyAt, mode === MODE.bits64 ? 0 : m.u32[S.flatSegments >>> 2]! & USUALLY_FLAT, (r) =>
       this.handlerOf(r, m.u32[(r + R.handler) >>> 2]!),
     );
     const emitter = builder.region(order);
@@ -213,13 +214,15 @@ export class Compiler {
     const bytes = module.finish();
     if (this.installed.size >= options.maxRegions || stats.bytes + bytes.length > options.maxBytes) this.evict();
     const slot = handlers.put(new Wasm.Instance(new Wasm.Module(bytes), handlers.imports).exports['region']);
-    const region: Installed = { record, handler: m.u32[(record + R.handler) >>> 2]!, slot, hpaPage, bytes: bytes.length, records: order.flatMap((b) => b.steps.map((x) => x.record)) };
+    const region: Installed = { record, handler: m.u32[(record + R.handler) >>> 2]!, slot, pages, bytes: bytes.length, records: order.flatMap((b) => b.steps.map((x) => x.record)) };
     for (const r of region.records) this.covered.set(r, (this.covered.get(r) ?? 0) + 1);
     this.installed.set(record, region);
     this.removed.delete(slot);
-    const list = this.byPage.get(hpaPage);
-    if (list === undefined) this.byPage.set(hpaPage, new Set([record]));
-    else list.add(record);
+    for (const hpaPage of pages) {
+      const list = this.byPage.get(hpaPage);
+      if (list === undefined) this.byPage.set(hpaPage, new Set([record]));
+      else list.add(record);
+    }
     m.u32[(record + R.handler) >>> 2] = slot;
     stats.compiled++;
     stats.regions++;
@@ -278,12 +281,12 @@ export class Compiler {
   dropPage(hpaPage: number): void {
     const list = this.byPage.get(hpaPage);
     if (list === undefined) return;
-    this.byPage.delete(hpaPage);
-    for (const record of list) this.remove(this.installed.get(record)!);
+    for (const record of [...list]) this.remove(this.installed.get(record)!);
   }
   private remove(r: Installed): void {
     const { handlers, stats } = this;
     this.installed.delete(r.record);
+    for (const page of r.pages) this.byPage.get(page)?.delete(r.record);
     this.replace(r.record, r.slot, r.handler);
     handlers.remove(r.slot);
     this.removed.set(r.slot, r.handler);

@@ -25,7 +25,7 @@ import { HANDLER_TYPE_INDEX, type Access } from '../interpreter-builder.js';
 import { R, RECORD_BYTES, RF_HINT_SHIFT, RF_REP, RF_REPNE } from '../record.js';
 import { slotOf } from '../usage.js';
 import { KIND, UNKNOWN } from './flag-kinds.js';
-import type { Block, Edge, Step } from './region.js';
+import type { Block, CodePage, Edge, Step } from './region.js';
 import { RegionOperand } from './region-operand.js';
 import { type RegionEmitter, RegionState } from './region-state.js';
 import { STORED_LEAVE } from './slow-paths.js';
@@ -37,6 +37,7 @@ export interface RegionImports {
   readonly commit: number;
   readonly helper: number;
   readonly raise: number;
+  readonly arrive: number;
   readonly branchSlow: number;
   readonly dispatch: number;
   readonly flagsAux: number;
@@ -81,7 +82,6 @@ export class RegionBuilder extends RegionState {
     private readonly imports: RegionImports,
     used: number,
     private readonly written: number,
-    private readonly hpaPage: number,
     private readonly dirtyAt: ReadonlyMap<Block, number>,
     /** Outside 64-bit mode: segments (bits by number) that are flat while the region runs; bit 6: and the stack is 32 bits wide. */
     private readonly flat: number,
@@ -181,14 +181,25 @@ export class RegionBuilder extends RegionState {
     this.cycles = this.retired = 0;
     for (const step of b.steps) this.instruction(step);
     if (b.end === 'choose') return this.choose(b.sites, 0);
-    if (b.end !== 'next' && b.end !== 'goto') return;
+    if (b.end !== 'next' && b.end !== 'goto' && b.end !== 'page') return;
     this.flush();
+    if (b.end === 'page') this.nextPage(b);
     if (b.end === 'goto') this.chargeFetch(b.fall!.record);
     this.follow(b.fall!);
   }
   /** Functional mode: the slow path of a store that is all of an instruction has looked already; not for 128 bits. */
   private get storeChecksItself(): boolean {
     return this.imports.timing === undefined && this.step.info!.variant.form.operands.every((k) => k.width !== 128);
+  }
+  /** A `pageEnd` record: the slice may end there, else it dispatches. */
+  private nextPage(b: Block): void {
+    const { f } = this;
+    f.get(LEFT).i32(0).op('i32.le_s');
+    this.aside(() => this.leaveEnded(BY_HANDLER, b.ending, false));
+    f.i32(0);
+    this.pageMoved(b.fall!.page!);
+    this.aside(() => this.leave(BY_HANDLER, b.ending));
+    this.arrive(b.fall!);
   }
   private choose(sites: readonly Edge[], i: number): void {
     if (i === sites.length - 1) return this.follow(sites[i]!);
@@ -525,11 +536,11 @@ export class RegionBuilder extends RegionState {
    * Leaves by a branch or jump where the slice ends. Cycles that were only withheld for the next look at the guest are taken first:
    * that look is for interpreted code.
    */
-  private leaveEnded(how: number): void {
+  private leaveEnded(how: number, record: number, looks = this.step.info!.usage.looks): void {
     const { f } = this;
     f.get(LEFT).i32(0).mem('i32.load', S.sampleSpare).op('i32.add').i32(0).op('i32.le_s');
-    if (this.step.info!.usage.looks) f.i32(0).mem('i32.load', S.leaveRegion).op('i32.or');
-    this.aside(() => this.leave(how, how === BY_BRANCH ? this.record : 0));
+    if (looks) f.i32(0).mem('i32.load', S.leaveRegion).op('i32.or');
+    this.aside(() => this.leave(how, record));
     f.get(LEFT).i32(0).mem('i32.load', S.sampleSpare).op('i32.add').set(LEFT);
     f.i32(0).i32(0).mem('i32.load', S.sliceBudget).i32(0).mem('i32.load', S.sampleSpare).op('i32.add').mem('i32.store', S.sliceBudget);
     f.i32(0).i32(0).mem('i32.store', S.sampleSpare);
@@ -537,10 +548,17 @@ export class RegionBuilder extends RegionState {
   private takeBranch(kind: number): void {
     const edge = this.block.taken!;
     this.chargeBranch(kind);
-    if (edge.record === 0) return this.leave(BY_BRANCH, this.record);
+    // A branch to another page, or to one that is not decoded, is the dispatcher's.
+    const away = edge.page !== this.block.page;
+    if (edge.record === 0 || (away && edge.to === undefined)) return this.leave(BY_BRANCH, this.record);
     this.mustLeave();
-    this.aside(() => this.leaveEnded(BY_BRANCH));
-    this.chargeFetch(edge.record);
+    this.aside(() => this.leaveEnded(BY_BRANCH, this.record));
+    if (away) {
+      this.f.i32(0);
+      this.pageMoved(edge.page!);
+      this.aside(() => this.leave(BY_BRANCH, this.record));
+    }
+    this.arrive(edge);
     this.follow(edge);
   }
   branchIf(condition: Val): void {
@@ -583,28 +601,53 @@ export class RegionBuilder extends RegionState {
     if (site === undefined) return this.leave(BY_RIP);
     this.get(rip).f.get(this.codeBase).op('i64.sub');
     if (!this.is64) f.i64(0xffff_ffffn).op('i64.and');
-    f.i64(BigInt(this.m.u16[(site.record + R.off) >>> 1]!)).op('i64.eq');
+    const off = BigInt(this.m.u16[(site.record + R.off) >>> 1]! + this.distanceTo(site.page!));
+    f.i64(this.is64 ? off : BigInt.asUintN(32, off)).op('i64.eq');
     this.arms(
       () => {
         this.mustLeave();
-        this.pageMoved();
-        this.aside(() => this.leaveEnded(BY_RIP));
-        this.chargeFetch(site.record);
+        this.aside(() => this.leaveEnded(BY_RIP, 0));
+        f.i32(0);
+        this.pageMoved(site.page!);
+        this.aside(() => this.leave(BY_RIP));
+        this.arrive(site);
         this.follow(site);
       },
       () => this.toSites(rip, rest),
     );
   }
-  /** ORs: the page is not in the software TLB for execution any more, where the dispatcher would leave. */
-  private pageMoved(): void {
+  private distanceTo(page: CodePage): number {
+    return page.distance - this.block.page!.distance;
+  }
+  /** ORs: a page is not in the software TLB for execution any more, where the dispatcher would leave, or it is another one. */
+  private pageMoved(page: CodePage): void {
     const { f } = this;
     f.get(this.codeBase).i32(0).mem('i64.load', S.csBase).op('i64.add');
+    const distance = this.distanceTo(page);
+    if (distance !== 0) f.i64(BigInt(distance)).op('i64.add');
     if (!this.is64) f.i64(0xffff_ffffn).op('i64.and');
     f.set(this.wide);
     const entry = f.local(I32);
     f.get(this.tlb).get(this.wide).op('i32.wrap_i64').i32(7).op('i32.shr_u').i32(ENTRY_MASK).op('i32.and').op('i32.add').set(entry);
     f.get(entry).mem('i64.load', 24).get(this.wide).op('i64.ne').op('i32.or');
-    f.get(entry).mem('i32.load', 20).i32(this.hpaPage).op('i32.ne').op('i32.or');
+    f.get(entry).mem('i32.load', 20).i32(page.hpaPage).op('i32.ne').op('i32.or');
+  }
+  /** What comes with an edge's target: its page, if that is another one, becomes the one that runs; the fetch. */
+  private arrive(e: Edge): void {
+    const { f } = this;
+    const page = e.page!, distance = this.distanceTo(page);
+    if (page !== this.block.page) {
+      if (this.imports.timing !== undefined && page.account !== 0) {
+        f.i32(0).mem('i32.load', S.account).i32(page.account).op('i32.ne').if();
+        f.i32(page.account).get(LEFT).call(this.imports.arrive).op('drop').end();
+      }
+      f.get(this.codeBase).i64(BigInt(distance)).op('i64.add');
+      if (!this.is64) f.i64(0xffff_ffffn).op('i64.and');
+      f.set(this.codeBase);
+      f.i32(0).get(this.codeBase).mem('i64.store', S.codeBase);
+      f.i32(0).i32(page.structure).mem('i32.store', S.currentPage);
+    }
+    this.chargeFetch(e.record);
   }
 
   // ---- x87 and string instructions

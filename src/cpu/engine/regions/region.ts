@@ -1,17 +1,22 @@
 /**
  * Regions: the decoded instructions that the compiler joins into one function, as a graph of basic blocks.
  *
- * A region grows from a hot record over direct branches, calls and returns within its code page, over records that the
- * interpreter has decoded already: the compiler decodes nothing, so that both engines meet the same records (which cycle mode
- * prices). Whatever is not in the region is an exit: a tail call to the record's handler.
+ * A region grows from a hot record over direct branches, calls and returns, over records that the interpreter has decoded already: the
+ * compiler decodes nothing, so that both engines meet the same records (which cycle mode prices). It may go on in other pages that
+ * the software TLB knows for execution now; when it runs, it looks there again each time that it goes to another page. Whatever is
+ * not in the region is an exit: a tail call to the record's handler.
  */
 
 import type { LinearMemory } from '../../../mem/linear-memory.js';
+import { TLB_ENTRIES, TLB_ENTRY_BYTES } from '../../../mmu/tlb.js';
+import { MODE, S } from '../../state.js';
+import { CODE_PAGE_TABLE } from '../code-cache.js';
 import type { HandlerInfo, Handlers } from '../handlers.js';
-import { PAGE_HEADER, R, RECORD_BYTES, RF_SAME_PAGE } from '../record.js';
+import { P, PAGE_HEADER, R, RECORD_BYTES, RF_SAME_PAGE } from '../record.js';
 
 /** Bounds of one region: they bound the time that compiling it takes. */
-export const MAX_INSTRUCTIONS = 300, MAX_BLOCKS = 96;
+export const MAX_INSTRUCTIONS = 200, MAX_BLOCKS = 80;
+const MAX_PAGES = 4;
 /** Return addresses that one RET is compared with. */
 const MAX_SITES = 4;
 
@@ -21,20 +26,37 @@ export interface Step {
   readonly info: HandlerInfo | undefined;
 }
 
+/** A page of code that a region has part of. */
+export interface CodePage {
+  /** Linear-memory address of the page structure. */
+  readonly structure: number;
+  readonly hpaPage: number;
+  /** Distance of its linear address from that of the head's page, in bytes. */
+  readonly distance: number;
+  /** AttributionPort. */
+  readonly account: number;
+}
+
 /** Where control goes: to a block of the region, or out to a record. */
 export interface Edge {
   to: Block | undefined;
   /** Record of the target; 0 when it is not known while compiling. */
   readonly record: number;
+  /** The target's page. */
+  readonly page: CodePage | undefined;
   /** `to` is a block in front of several (structure.ts): which of them is meant. */
   choice: number | undefined;
 }
 
 export interface Block {
   readonly first: number;
+  /** Absent: the block is in front of others, and has no code. */
+  readonly page: CodePage | undefined;
   readonly steps: Step[];
-  /** How the last step ends: `next` and `goto` go on without a branch; `choose`: by the edge that led here (structure.ts). */
-  end: 'branchIf' | 'branch' | 'jump' | 'next' | 'goto' | 'choose';
+  /** How the last step ends: `next` and `goto` go on without a branch, `page` in the next page or behind the longest run; `choose`: by the edge that led here (structure.ts). */
+  end: 'branchIf' | 'branch' | 'jump' | 'next' | 'goto' | 'page' | 'choose';
+  /** The `goto` or `pageEnd` record that the block ends with. */
+  ending: number;
   taken: Edge | undefined;
   fall: Edge | undefined;
   /** Possible targets of a return, with their offsets in the page. */
@@ -48,8 +70,8 @@ export interface Block {
 
 export const edgesOf = (b: Block): Edge[] => [...(b.taken !== undefined ? [b.taken] : []), ...(b.fall !== undefined ? [b.fall] : []), ...b.sites];
 
-export const newBlock = (first: number): Block => ({
-  first, steps: [], end: 'next', taken: undefined, fall: undefined, sites: [], order: -1, parent: undefined, forward: 0, loop: false,
+export const newBlock = (first: number, page?: CodePage): Block => ({
+  first, page, steps: [], end: 'next', ending: 0, taken: undefined, fall: undefined, sites: [], order: -1, parent: undefined, forward: 0, loop: false,
 });
 
 /** Reads records for the compiler. */
@@ -61,24 +83,67 @@ export class RegionReader {
     private readonly handlerOf: (record: number) => number,
   ) {}
 
-  /** The record that a relative branch within the page goes to, or 0. */
-  private target(page: number, record: number): number {
-    const { u32, u8, i32 } = this.m;
-    if ((u8[record + R.flags]! & RF_SAME_PAGE) === 0) return 0;
-    return u32[(page + PAGE_HEADER + 4 * i32[(record + R.disp) >>> 2]!) >>> 2]!;
+  /** Where a relative branch goes, or undefined when that is not decoded, or in a page that the region cannot have. */
+  private target(pages: CodePage[], page: CodePage, record: number): Place | undefined {
+    const { u8, view } = this.m;
+    const displacement = Number(view.getBigInt64(record + R.disp, true));
+    if ((u8[record + R.flags]! & RF_SAME_PAGE) !== 0) return this.place(page, displacement);
+    // A 16-bit operand size cuts the target.
+    if (u8[record + R.operandWidth] === 16) return undefined;
+    return this.elsewhere(pages, page, displacement);
+  }
+  private place(page: CodePage, off: number): Place | undefined {
+    const record = this.m.u32[(page.structure + PAGE_HEADER + 4 * off) >>> 2]!;
+    return record === 0 ? undefined : { record, page };
+  }
+  /** The record at a distance from a page's beginning, in another page. */
+  private elsewhere(pages: CodePage[], from: CodePage, displacement: number): Place | undefined {
+    const distance = from.distance + Math.floor(displacement / 4096) * 4096, off = displacement & 4095;
+    let page = pages.find((p) => p.distance === distance);
+    if (page === undefined) {
+      page = pages.length < MAX_PAGES ? this.mapped(distance) : undefined;
+      if (page === undefined) return undefined;
+      pages.push(page);
+    }
+    return this.place(page, off);
+  }
+  /** The decoded page at a distance from the one that runs now, if the software TLB has it for execution. */
+  private mapped(distance: number): CodePage | undefined {
+    const { u32, u64 } = this.m;
+    const wide = u32[S.mode >>> 2] === MODE.bits64;
+    const linear = BigInt.asUintN(wide ? 64 : 32, u64[S.codeBase >>> 3]! + u64[S.csBase >>> 3]! + BigInt(distance));
+    const entry = u32[S.tlb >>> 2]! + Number((linear >> 12n) & BigInt(TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES;
+    if (u64[(entry + 24) >>> 3] !== linear) return undefined;
+    const hpaPage = u32[(entry + 20) >>> 2]!;
+    let at = u32[(CODE_PAGE_TABLE >>> 2) + hpaPage]!;
+    while (at !== 0 && u32[(at + P.mode) >>> 2] !== u32[S.mode >>> 2]) at = u32[(at + P.next) >>> 2]!;
+    return at === 0 ? undefined : this.page(at, distance);
+  }
+  private page(structure: number, distance: number): CodePage {
+    const { u32 } = this.m;
+    return { structure, distance, hpaPage: u32[(structure + P.hpaPage) >>> 2]!, account: u32[(structure + P.account) >>> 2]! };
   }
 
-  /** The blocks of the region that grows from `head`; the first is the head's. Undefined when the head itself cannot be compiled. */
-  read(page: number, head: number): Block[] | undefined {
-    const { u32 } = this.m;
+  /**
+   * The blocks of the region that grows from `head` in the page that runs now; the first is the head's. Undefined when the head itself
+   * cannot be compiled.
+   */
+  read(structure: number, head: number): { blocks: Block[]; pages: readonly CodePage[] } | undefined {
     const { base } = this.handlers;
+    const first = this.page(structure, 0), pages = [first];
     const seen = new Map<number, HandlerInfo | undefined>();
+    // Records that are no instructions, but say where the next one is.
     const joins = new Set<number>();
-    const leaders = new Set<number>([head]);
-    const sites: number[] = [];
-    const queue = [head];
+    const leaders = new Map<number, CodePage>([[head, first]]);
+    const sites: Place[] = [];
+    const queue: Place[] = [{ record: head, page: first }];
+    const lead = (to: Place | undefined): void => {
+      if (to === undefined) return;
+      leaders.set(to.record, to.page);
+      queue.push(to);
+    };
     for (let instructions = 0; queue.length > 0 && instructions < MAX_INSTRUCTIONS && leaders.size <= MAX_BLOCKS; ) {
-      let r = queue.shift()!;
+      let { record: r, page } = queue.shift()!;
       while (!seen.has(r) && instructions < MAX_INSTRUCTIONS) {
         const handler = this.handlerOf(r);
         if (handler === base.line) {
@@ -86,11 +151,9 @@ export class RegionReader {
           r += RECORD_BYTES;
           continue;
         }
-        if (handler === base.goto) {
-          const to = u32[(r + R.target) >>> 2]!;
+        if (handler === base.goto || handler === base.pageEnd) {
           joins.add(r);
-          leaders.add(to);
-          queue.push(to);
+          lead(this.joined(pages, page, r));
           break;
         }
         const info = this.handlers.info(handler);
@@ -99,48 +162,55 @@ export class RegionReader {
         instructions++;
         const next = r + RECORD_BYTES, { ends } = info.usage;
         if (ends === 'branchIf' || ends === 'branch') {
-          const to = this.target(page, r);
-          if (to !== 0) {
-            leaders.add(to);
-            queue.push(to);
-          }
+          const to = this.target(pages, page, r);
+          lead(to);
           // A branch that stores is a call: its return address follows.
-          if (ends === 'branchIf' || info.usage.stores) leaders.add(next);
-          if (ends === 'branch') {
-            if (info.usage.stores && to !== 0) {
-              sites.push(next);
-              queue.push(next);
-            }
-            break;
+          if (ends === 'branchIf') leaders.set(next, page);
+          else if (info.usage.stores && to !== undefined) {
+            lead({ record: next, page });
+            sites.push({ record: next, page });
           }
+          if (ends === 'branch') break;
         }
         if (ends === 'jump') break;
         r = next;
       }
     }
-    return seen.has(head) ? this.blocks(page, seen, [...leaders].filter((l) => seen.has(l) || joins.has(l)), sites) : undefined;
+    if (!seen.has(head)) return undefined;
+    const known = new Map([...leaders].filter(([l]) => seen.has(l) || joins.has(l)));
+    return { blocks: this.blocks(pages, known, seen, sites), pages };
+  }
+  /** Where a `goto` or `pageEnd` record leads. */
+  private joined(pages: CodePage[], page: CodePage, record: number): Place | undefined {
+    const { u32, u16 } = this.m;
+    if (this.handlerOf(record) === this.handlers.base.goto) return { record: u32[(record + R.target) >>> 2]!, page };
+    const off = u16[(record + R.off) >>> 1]!;
+    return off < 4096 ? this.place(page, off) : this.elsewhere(pages, page, off);
   }
 
-  private blocks(page: number, seen: ReadonlyMap<number, HandlerInfo | undefined>, leaders: readonly number[], sites: readonly number[]): Block[] {
-    const { u32 } = this.m;
+  private blocks(pages: CodePage[], leaders: ReadonlyMap<number, CodePage>, seen: ReadonlyMap<number, HandlerInfo | undefined>, sites: readonly Place[]): Block[] {
     const { base } = this.handlers;
     const byFirst = new Map<number, Block>();
     // The head is the first leader.
-    for (const l of leaders) byFirst.set(l, newBlock(l));
-    const edge = (record: number): Edge => ({ to: byFirst.get(record), record, choice: undefined });
+    for (const [l, page] of leaders) byFirst.set(l, newBlock(l, page));
+    const edge = (record: number, page: CodePage): Edge => ({ to: byFirst.get(record), record, page, choice: undefined });
+    const out = (record: number): Edge => ({ to: undefined, record, page: undefined, choice: undefined });
+    const edgeTo = (to: Place | undefined): Edge => (to === undefined ? out(0) : edge(to.record, to.page));
     for (const block of byFirst.values()) {
+      const page = block.page!;
       for (let r = block.first; ; r += RECORD_BYTES) {
         if (r !== block.first && byFirst.has(r)) {
-          block.fall = edge(r);
+          block.fall = edge(r, page);
           break;
         }
         if (!seen.has(r)) {
-          // A goto is an arrival at its target, anything else an exit to the record itself.
-          const joins = this.handlerOf(r) === base.goto ? u32[(r + R.target) >>> 2]! : 0;
-          if (joins !== 0 && byFirst.has(joins)) {
-            block.end = 'goto';
-            block.fall = edge(joins);
-          } else block.fall = { to: undefined, record: r, choice: undefined };
+          const handler = this.handlerOf(r);
+          const joins = handler === base.goto || handler === base.pageEnd ? this.joined(pages, page, r) : undefined;
+          if (joins !== undefined && byFirst.has(joins.record)) {
+            block.end = handler === base.goto ? 'goto' : 'page';
+            block.ending = r;
+            block.fall = edgeTo(joins);
+          } else block.fall = out(r);
           break;
         }
         const info = seen.get(r);
@@ -148,12 +218,17 @@ export class RegionReader {
         const ends = info?.usage.ends;
         if (ends === undefined) continue;
         block.end = ends;
-        if (ends !== 'jump') block.taken = edge(this.target(page, r));
-        if (ends === 'branchIf') block.fall = edge(r + RECORD_BYTES);
-        if (ends === 'jump' && info!.spec.name === 'RET') block.sites = sites.filter((s) => byFirst.has(s)).slice(0, MAX_SITES).map(edge);
+        if (ends !== 'jump') block.taken = edgeTo(this.target(pages, page, r));
+        if (ends === 'branchIf') block.fall = edge(r + RECORD_BYTES, page);
+        if (ends === 'jump' && info!.spec.name === 'RET') block.sites = sites.filter((s) => byFirst.has(s.record)).slice(0, MAX_SITES).map(edgeTo);
         break;
       }
     }
     return [...byFirst.values()];
   }
+}
+
+interface Place {
+  readonly record: number;
+  readonly page: CodePage;
 }

@@ -12,8 +12,8 @@ import { type Block, edgesOf, newBlock } from './region.js';
 /** Blocks in reverse postorder, with `order`, `parent` (immediate dominator), `forward` (forward edges in) and `loop` filled. */
 export function analyse(entry: Block): Block[] {
   // A block of its own to begin with, so that the entry may be part of a loop.
-  const start = newBlock(entry.first);
-  start.fall = { to: entry, record: entry.first, choice: undefined };
+  const start = newBlock(entry.first, entry.page);
+  start.fall = { to: entry, record: entry.first, page: entry.page, choice: undefined };
   const all = postorder(start);
   singleEntries(all.slice(), all);
   const order = postorder(start).reverse();
@@ -68,7 +68,7 @@ function putInFront(entries: readonly Block[], all: Block[]): void {
       e.choice = at;
     }
   front.end = 'choose';
-  front.sites = entries.map((to) => ({ to, record: 0, choice: undefined }));
+  front.sites = entries.map((to) => ({ to, record: 0, page: undefined, choice: undefined }));
   all.push(front);
 }
 
