@@ -116,10 +116,23 @@ export function outcome(stop: StopReason, name: string): { status: number; messa
 /** `l1dMisses` as `l1d_misses`: the statistics' keys. */
 const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
 
+/** `hit_rate`: of the looks at where the guest was, the share that found it in compiled code. */
+function compilerStatistics(machine: Machine): object {
+  const c = machine.compilerStats();
+  if (c === undefined) return {};
+  return {
+    compiler: {
+      regions: c.regions, bytes: c.bytes, hit_rate: c.samples > 0 ? c.hits / c.samples : 0, compile_ms: c.milliseconds, longest_compile_ms: c.longest,
+      compiled: c.compiled, compiled_instructions: c.instructions, evictions: c.evictions,
+    },
+  };
+}
+
 function writeStatistics(file: string, machine: Machine, stop: StopReason, seconds: number): void {
   const { instructions, cycles } = machine, counts = machine.timingCounts();
   const statistics = {
     instructions, cycles, wall_seconds: seconds, mips: seconds > 0 ? instructions / seconds / 1e6 : 0, exits: Object.fromEntries(machine.exitCounts()),
+    ...compilerStatistics(machine),
     ...(counts === undefined ? {} : { timing: Object.fromEntries(Object.entries(counts).map(([name, n]) => [snakeCase(name), n])) }),
     stop,
   };
@@ -170,7 +183,7 @@ export async function run(o: RunOptions): Promise<number> {
   let capture: PcapngWriter | undefined;
   const tap = (frame: Uint8Array, cycle: number): void => capture?.add(frame, cycle);
   const machine = new Machine({
-    memoryBytes, profile, boot, cpus: o.cpus, mode: o.mode, engine: o.engine, serial: serial.sink,
+    memoryBytes, profile, boot, cpus: o.cpus, mode: o.mode, engine: o.engine, stopwatch: () => performance.now(), serial: serial.sink,
     disks: disks.map((backend) => ({ backend })), ...(o.nic === 'none' ? {} : { nic: { model: o.nic, ...(records.pcap === undefined ? {} : { tap }) } }),
     ...(records.trace === undefined || programs.empty ? {} : { classifyCode: programs.classify }),
   });

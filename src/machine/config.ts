@@ -70,6 +70,8 @@ export interface MachineConfig {
   readonly startTime?: number;
   /** Says whose a code page is, for the attribution of cycles (`Machine.attribution`). Default: cycles are not attributed. */
   readonly classifyCode?: CodeClassifier;
+  /** Host milliseconds, for the statistics of compiling alone: nothing depends on them. Default: they read 0. */
+  readonly stopwatch?: () => number;
   /** Cycles a second; default the profile's. */
   readonly frequencyHz?: number;
 }

@@ -11,7 +11,7 @@
 import type { Breakpoints } from '../cpu/engine/breakpoints.js';
 import type { Watchpoints } from '../cpu/engine/watchpoints.js';
 import { Engine } from '../cpu/engine/engine.js';
-import { DEFAULT_COMPILER, EAGER_COMPILER } from '../cpu/engine/regions/compiler.js';
+import { type CompilerOptions, type CompilerStats, DEFAULT_COMPILER, EAGER_COMPILER } from '../cpu/engine/regions/compiler.js';
 import { encodingsOf } from '../cpu/isa/advertised.js';
 import { CR0_ET, CR0_PE, CS, DS, ES, FS, GS, RAX, RBX, RSI, S, SS } from '../cpu/state.js';
 import { setSegment } from '../cpu/system/segments.js';
@@ -40,6 +40,14 @@ const LONGEST_SLICE = 10_000_000;
 const ATTR_CODE = 0xc09b, ATTR_DATA = 0xc093;
 const X2APIC_BIT = 1 << 21;
 const FOUR_GIB = 0x1_0000_0000;
+
+/** In cycle mode a region gains less, so that a place must be seen more often. */
+const CYCLE_THRESHOLD = 8;
+function compilerFor({ engine, mode, stopwatch }: MachineConfig): CompilerOptions | undefined {
+  if (engine === 'interpreter') return undefined;
+  const options = engine === 'compiler' ? EAGER_COMPILER : mode === 'cycle' ? { ...DEFAULT_COMPILER, threshold: CYCLE_THRESHOLD } : DEFAULT_COMPILER;
+  return { ...options, ...(stopwatch === undefined ? {} : { stopwatch }) };
+}
 
 /** A configuration that cannot be built. The message is one line. */
 export class ConfigError extends Error {}
@@ -92,7 +100,7 @@ export class Machine {
     this.memory = new LinearMemory(memoryBytes);
     this.phys = new PhysicalMemory(this.memory);
     this.timing = config.mode === 'cycle' ? createTiming(this.memory, this.phys, profile, cpus, this.extension) : undefined;
-    this.engine = new Engine(this.memory, this.phys, this.timing?.core, encodingsOf((leaf) => cpuid.fixed(leaf)), config.engine === 'interpreter' ? undefined : config.engine === 'compiler' ? EAGER_COMPILER : DEFAULT_COMPILER);
+    this.engine = new Engine(this.memory, this.phys, this.timing?.core, encodingsOf((leaf) => cpuid.fixed(leaf)), compilerFor(config));
 
     if (config.classifyCode !== undefined && this.timing !== undefined) {
       const pageOf = (hpaPage: number, linear: number) => ({ bytes: this.phys.read(hpaPage * 4096, 4096), linear, hpaPage });
@@ -212,6 +220,10 @@ export class Machine {
     let exits = 0;
     for (const n of this.exitCounts().values()) exits += n;
     return this.instructions + 40 * this.engine.slowCalls + 1000 * exits;
+  }
+  /** What has been compiled (cpu/engine/regions/compiler.ts); undefined with the engine `interpreter`. */
+  compilerStats(): Readonly<CompilerStats> | undefined {
+    return this.engine.compiler?.stats;
   }
   /** Events of the timing core since power-on by name (timing/layout.ts: COUNTERS), of all vCPUs; undefined in functional mode. */
   timingCounts(): Readonly<Record<string, number>> | undefined {

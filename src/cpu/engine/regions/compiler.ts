@@ -43,6 +43,8 @@ export interface CompilerOptions {
   /** Regions and bytes of WebAssembly that are kept at most; beyond, all are given up and the hot ones come back. */
   readonly maxRegions: number;
   readonly maxBytes: number;
+  /** Host milliseconds, for the statistics. */
+  readonly stopwatch?: () => number;
 }
 export const DEFAULT_COMPILER: CompilerOptions = { sample: 10_000, threshold: 2, coveredThreshold: 12, longest: 500_000, maxRegions: 3000, maxBytes: 24 << 20 };
 
@@ -61,6 +63,9 @@ export interface CompilerStats {
   /** Guest instructions that regions made since the start have. */
   instructions: number;
   evictions: number;
+  /** Host milliseconds that compiling took in all, and the longest time for one region; 0 without a stopwatch. */
+  milliseconds: number;
+  longest: number;
 }
 
 interface Installed {
@@ -80,7 +85,7 @@ export class Compiler {
   private untilSample: number;
   private from = 0;
   private cutOff = 0;
-  readonly stats: CompilerStats = { compiled: 0, regions: 0, bytes: 0, samples: 0, hits: 0, instructions: 0, evictions: 0 };
+  readonly stats: CompilerStats = { compiled: 0, regions: 0, bytes: 0, samples: 0, hits: 0, instructions: 0, evictions: 0, milliseconds: 0, longest: 0 };
   private readonly installed = new Map<number, Installed>();
   /** How many regions have a record. */
   private readonly covered = new Map<number, number>();
@@ -189,8 +194,16 @@ export class Compiler {
     return at === 0 ? 0 : u32[(page + PAGE_HEADER + 4 * off) >>> 2]!;
   }
 
-  /** Compiles the region that grows from a record, and installs it. */
+  /** Compiles the region that grows from a record of the page that runs, and installs it. False: the record cannot be compiled. */
   compile(page: number, record: number): boolean {
+    const { stopwatch } = this.options, { stats } = this, began = stopwatch?.() ?? 0;
+    const done = this.make(page, record);
+    const took = (stopwatch?.() ?? 0) - began;
+    stats.milliseconds += took;
+    stats.longest = Math.max(stats.longest, took);
+    return done;
+  }
+  private make(page: number, record: number): boolean {
     const { m, handlers, stats, options } = this;
     const read = this.reader.read(page, record);
     if (read === undefined) return false;

@@ -1,0 +1,63 @@
+/** Regions as they come and go: hot places, dropped pages, a full house, and the look behind a store to code. */
+import { describe, expect, it } from 'vitest';
+import { TestMachine } from '../../../../test/support/machine-with.js';
+import { RAX, RBX, RCX } from '../../state.js';
+import { DEFAULT_COMPILER, EAGER_COMPILER } from './compiler.js';
+
+const at = 0x20_0000;
+/** mov ecx, N; loop: add rax, rcx; dec ecx; jnz loop */
+const loop = (n: number): number[] => [0xb9, n & 255, (n >> 8) & 255, (n >> 16) & 255, 0, 0x48, 0x01, 0xc8, 0xff, 0xc9, 0x75, 0xf9];
+
+describe('compiler', () => {
+  it('finds a loop, runs it there, and gives it up when its page is written', () => {
+    const t = new TestMachine(undefined, DEFAULT_COMPILER);
+    t.execute(loop(300_000));
+    const { stats } = t.vcpu.engine.compiler!;
+    expect(t.vcpu.s.gpr(RAX)).toBe(45_000_150_000n);
+    expect([stats.compiled, stats.regions]).toEqual([1, 1]);
+    expect(stats.hits).toBeGreaterThan(0);
+    t.phys.write(at, Uint8Array.of(0x90));
+    expect([stats.regions, stats.bytes]).toEqual([0, 0]);
+  });
+
+  it('gives everything up when the house is full, and goes on', () => {
+    const t = new TestMachine(undefined, { ...EAGER_COMPILER, maxRegions: 2 });
+    for (let i = 0; i < 6; i++) {
+      t.execute(loop(10 + i), {}, 64, at + i * 0x1000);
+      expect(t.vcpu.s.gpr(RAX)).toBe(BigInt(((10 + i) * (11 + i)) / 2));
+    }
+    const { stats } = t.vcpu.engine.compiler!;
+    expect(stats.evictions).toBeGreaterThan(0);
+    expect(stats.regions).toBeLessThanOrEqual(2);
+  });
+
+  it('a store to the next instruction is seen by it', () => {
+    const t = new TestMachine(undefined, EAGER_COMPILER);
+    // mov byte [rbx], 5; mov ecx, 1 whose immediate is at rbx
+    const code = [0xc6, 0x03, 0x05, 0xb9, 1, 0, 0, 0];
+    t.execute(code, { [RBX]: BigInt(at + 4) });
+    expect(t.vcpu.s.gpr(RCX)).toBe(5n);
+  });
+
+  it('a fault in a loop leaves the registers of its instruction', () => {
+    const t = new TestMachine(undefined, EAGER_COMPILER);
+    // loop: inc rax; mov rcx, [rbx]; add rbx, 0x100000; jmp loop: runs out of the mapped 8 MiB
+    const { fault } = t.execute([0x48, 0xff, 0xc0, 0x48, 0x8b, 0x0b, 0x48, 0x81, 0xc3, 0, 0, 0x10, 0, 0xeb, 0xf1], { [RBX]: 0x30_0000n });
+    expect([fault, t.vcpu.s.gpr(RAX), t.vcpu.s.gpr(RBX)]).toEqual([14, 6n, 0x80_0000n]);
+  });
+
+  it('a loop over two pages stays compiled', () => {
+    const t = new TestMachine(undefined, { ...DEFAULT_COMPILER, sample: 1000 });
+    // At the page's end: loop: add rax, rcx; jmp to the next page; there: dec ecx; jnz back
+    const first = at + 0x1000 - 8, second = at + 0x1000;
+    t.phys.write(second, Uint8Array.of(0xff, 0xc9, 0x75, 0xf4, 0xf4, 0xeb, 0xfe)); // dec ecx; jnz first; hlt
+    t.phys.write(first, Uint8Array.of(0x48, 0x01, 0xc8, 0x0f, 0x1f, 0x44, 0, 0)); // add rax, rcx; nop of five bytes: falls into the next page
+    t.start(64, first);
+    for (let i = 0; i < 16; i++) t.vcpu.s.setGpr(i, i === RCX ? 50_000n : 0n);
+    expect(t.runToHalt(1_000_000).fault).toBe(-1);
+    expect(t.vcpu.s.gpr(RAX)).toBe(1_250_025_000n);
+    const { stats } = t.vcpu.engine.compiler!;
+    expect(stats.compiled).toBe(1);
+    expect(stats.hits / stats.samples).toBeGreaterThan(0.1);
+  });
+});
