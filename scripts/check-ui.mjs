@@ -8,7 +8,7 @@ import { createServer } from 'node:http';
 import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { buildUi } from './build-ui.mjs';
+import { buildUi, sizes } from './build-ui.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..'), PAGE = join(root, 'dist/ui');
 const browser = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((p) => p && existsSync(p));
@@ -75,6 +75,8 @@ async function toFirstIo(page) {
 }
 
 try {
+  const bytes = sizes();
+  console.log(`check:ui: the page is ${Object.keys(bytes).length} files of ${(Object.values(bytes).reduce((a, b) => a + b, 0) / 2 ** 20).toFixed(1)} MiB`);
   const page = await openPage();
   await page.waitForFunction(() => performance.getEntriesByName('xenolith-first-stop').length > 0);
   const firstStop = await page.evaluate(() => performance.getEntriesByName('xenolith-first-stop')[0].duration);

@@ -64,7 +64,6 @@ export type { MemoryView };
 
 export interface Requests {
   start: { args: { spec: MachineSpec; assets: Assets; files: readonly FileBytes[]; position?: Position; session?: FileText }; result: StateView };
-  state: { args: Record<never, never>; result: StateView };
   step: { args: { step: StepKind; direction: Direction; count: number }; result: StateView };
   continue: { args: { direction: Direction }; result: StateView };
   goTo: { args: { position: Position } | { cycle: number }; result: StateView };

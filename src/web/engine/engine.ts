@@ -63,7 +63,6 @@ export class Engine {
 
   readonly handlers: Handlers = {
     start: (a) => this.start(a),
-    state: () => this.state(),
     step: ({ step, direction, count }) => this.move((s) => s.step(step, direction, count)),
     continue: ({ direction }) => this.move((s) => s.continue(direction)),
     goTo: (a) => this.move((s) => s.goTo('position' in a ? a.position : { cycle: a.cycle })),

@@ -7,8 +7,7 @@
 export const LANES = ['guest', 'hypervisor', 'dom0', 'devices'] as const;
 export type Lane = (typeof LANES)[number];
 
-export const MOMENT_KINDS = ['exit', 'entry', 'hypercall', 'interrupt', 'exception', 'device'] as const;
-export type MomentKind = (typeof MOMENT_KINDS)[number];
+export type MomentKind = 'exit' | 'entry' | 'hypercall' | 'interrupt' | 'exception' | 'device';
 
 export interface Moment {
   readonly cycle: number;
