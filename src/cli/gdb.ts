@@ -26,8 +26,11 @@ export interface GdbOptions extends DebugMachineOptions {
 const toStandardError = (line: string): void => void process.stderr.write(`${line}\n`);
 
 /** Feeds standard input to the guest, as a part of the run's history; returns the function that lets go of it. */
-function attachInput(history: Timeline): () => void {
-  const onData = (chunk: Buffer): void => history.input(chunk);
+function attachInput(history: Timeline, changed: () => void): () => void {
+  const onData = (chunk: Buffer): void => {
+    history.input(chunk);
+    changed();
+  };
   process.stdin.on('data', onData);
   process.stdin.on('error', () => undefined); // a closed standard input is an input that never comes
   return () => {
@@ -77,9 +80,14 @@ async function serve({ config, programs }: DebugMachine, o: GdbOptions, print: (
   const explainer = new ExitExplainer({ place: (linear, stack) => hostLine(known, linear, stack) });
   const history = new ExplainedTimeline(machine, { memoryLimit: historyBytes }, explainer);
   explainer.attach(machine);
+  const changed = (): void => {
+    explainer.forgetFuture();
+    once.forget();
+  };
   const target: Target = new Target({
     machine,
     history,
+    changed,
     explain() {
       if (explainer.canLearn) explainer.learnFrom(history);
       return explainer.last()?.sentence;
@@ -93,7 +101,7 @@ async function serve({ config, programs }: DebugMachine, o: GdbOptions, print: (
   note(`listening on 127.0.0.1:${port}; in gdb, type:`);
   for (const line of gdbCommands(programs, port)) print(`    ${line}`);
   const onInterrupt = (): void => server.end(EXIT_INTERRUPTED);
-  const detach = o.serial === 'stdio' ? attachInput(history) : undefined;
+  const detach = o.serial === 'stdio' ? attachInput(history, changed) : undefined;
   process.on('SIGINT', onInterrupt);
   process.on('SIGTERM', onInterrupt);
   try {

@@ -26,7 +26,13 @@ function session(code: readonly number[] = LOOP) {
   };
   /** The text of the reply to a packet. */
   const ask = (packet: string): string => raw(frame(packet)).filter((t) => t.startsWith('$')).map((t) => t.slice(1, -3)).join('');
-  return { machine, target, client, raw, ask, notes, sent };
+  /** The stop reply to a packet that makes the machine go. */
+  const go = (packet: string): string => {
+    const before = raw(frame(packet));
+    while (client.running) client.work(1000);
+    return [...before, ...sent].filter((t) => t.startsWith('$')).map((t) => t.slice(1, -3)).at(-1)!;
+  };
+  return { machine, target, client, raw, ask, go, notes, sent };
 }
 
 describe('a gdb client', () => {
@@ -144,6 +150,46 @@ describe('a gdb client', () => {
     expect(stop).toMatch(/^T05.*thread:1;replaylog:end;$/);
     expect(ask('vCont;c')).toBe('W07');
     expect(client.over).toBe('ended');
+  });
+
+  it('goes back, to the beginning of history at most', () => {
+    const { go, ask } = session();
+    for (let i = 0; i < 4; i++) go('vCont;s:1');
+    expect(ask('p1')).toBe('02e0090000000000'); // RBX, from 0x9e000: mov, inc, jmp, inc
+    go('bs');
+    expect(ask('p1')).toBe('01e0090000000000');
+    expect(go('bc')).toMatch(/replaylog:begin;$/);
+    expect(ask('p10')).toBe('2000100000000000');
+    expect(go('bs')).toMatch(/replaylog:begin;$/);
+  });
+
+  it('stops at breakpoints and watchpoints, both ways', () => {
+    // L: inc ebx; mov [0x200000], ebx; jmp L
+    const { go, ask } = session([0x43, 0x89, 0x1d, 0, 0, 0x20, 0, 0xeb, 0xf7]);
+    ask('qSupported:swbreak+;hwbreak+');
+    expect(ask('Z1,100021,1')).toBe('OK');
+    expect(go('c')).toMatch(/10:2100100000000000;thread:1;hwbreak:;$/);
+    expect(ask('z1,100021,1')).toBe('OK');
+    expect(ask('Z2,200000,4')).toBe('OK');
+    expect(go('c')).toMatch(/10:2700100000000000;thread:1;watch:200000;$/); // behind the store
+    go('c');
+    expect(ask('m200000,4')).toBe('02e00900');
+    expect(go('bc')).toMatch(/10:2100100000000000;thread:1;watch:200000;$/); // before it
+    expect(ask('m200000,4')).toBe('01e00900');
+    go('bc');
+    expect(ask('m200000,4')).toBe('00000000');
+  });
+
+  it('writes into history: a replay writes it again, and what came after is forgotten', () => {
+    const { go, ask } = session();
+    for (let i = 0; i < 2; i++) go('s');
+    expect(ask('P1=6400000000000000')).toBe('OK'); // RBX = 100
+    for (let i = 0; i < 2; i++) go('s');
+    expect(ask('p1')).toBe('6500000000000000');
+    go('bc');
+    expect(ask('p1')).toBe('00e0090000000000');
+    for (let i = 0; i < 4; i++) go('s');
+    expect(ask('p1')).toBe('6500000000000000');
   });
 
   it('has monitor commands, and a line for one that does not exist', () => {

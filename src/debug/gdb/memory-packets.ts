@@ -39,7 +39,7 @@ export function writeMemory(client: Client, text: string, binary: boolean): stri
   if (physicalMemory && r.address >= PHYSICAL_LIMIT) return BAD_ADDRESS;
   const pieces = physicalMemory ? physicalPieces(target.machine, Number(r.address), bytes.length) : target.context(generalThread).writablePieces(r.address, bytes.length);
   if (pieces === undefined) return BAD_ADDRESS;
-  target.history.edit((machine) => {
+  target.edit((machine) => {
     for (const { hpa, from, to } of pieces) machine.phys.write(hpa, bytes.subarray(from, to));
   });
   return 'OK';

@@ -51,7 +51,7 @@ export function writeOne(client: Client, text: string): string {
 
 function write({ target, generalThread }: Client, changes: readonly (readonly [Register, bigint])[]): void {
   if (changes.length === 0) return;
-  target.history.edit((machine) => {
+  target.edit((machine) => {
     const { vcpu } = machine.processors[generalThread]!;
     vcpu.activate();
     for (const [r, value] of changes) r.write!(vcpu.s, value);

@@ -21,11 +21,12 @@ export interface TargetOptions {
   readonly program?: (vcpu: number) => string | undefined;
   /** Why the last VM exit before now happened, in a sentence; undefined: there was none. */
   readonly explain?: () => string | undefined;
+  /** The run takes another way from here: what was known of its future is wrong. */
+  readonly changed?: () => void;
 }
 
 export class Target {
   readonly machine: Machine;
-  /** What the user writes to registers and memory goes through `edit`, so that replays write it, too. */
   readonly history: Timeline;
   readonly features: readonly Feature[];
   readonly registers: readonly Register[];
@@ -42,6 +43,12 @@ export class Target {
     this.registers = this.features.flatMap((f) => f.registers);
     this.description = targetDescription(this.features);
     this.resumer = new Resumer(this.machine, this.history, this.catches, (vcpu) => this.ignored.size > 0 && this.ignored.has(options.program?.(vcpu) ?? ''));
+  }
+
+  /** What the user writes to registers and memory becomes a part of the history: replays write it, too. */
+  edit(change: (machine: Machine) => void): void {
+    this.history.edit(change);
+    this.options.changed?.();
   }
 
   get vcpus(): number {
