@@ -84,7 +84,7 @@ describe('xenolith step', () => {
     });
     child.stdin.end('info vcpus\nc\nwhere\n');
     expect(await new Promise((resolve) => child.on('close', resolve))).toBe(130);
-    expect(stdout).toMatch(/^=> vCPU 0 {2}forever\.elf: [^]* {3}vCPU 1 {2}unknown: [^]*\nInterrupted\.\n/m);
+    expect(stdout).toMatch(/^=> vCPU 0 {2}\S+: 0x100020\n {3}vCPU 1 {2}\S+: 0xfffffff0\n[^]*\nInterrupted\.\n/m);
     expect(stdout).not.toContain('(xenolith) where');
   }, 180_000);
 
