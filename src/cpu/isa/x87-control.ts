@@ -8,6 +8,7 @@
 import { Code, Mnemonic } from 'iced-x86';
 import type { Cpu } from '../cpu.js';
 import { NM } from '../events.js';
+import type { Body, Builder } from '../builder.js';
 import { NEXT, allForms, helper, insn, type InsnHelper } from '../insn.js';
 import type { InsnView } from '../insn-view.js';
 import { CR0_MP, CR0_PE, CR0_TS, S, VM } from '../state.js';
@@ -40,18 +41,32 @@ insn('FNINIT', { forms: allForms(M.Fninit), body: helper(control(initialise)) })
 insn('FNCLEX', { forms: allForms(M.Fnclex), body: helper(control(({ s }) => s.set32(S.fsw, s.get32(S.fsw) & ~EXCEPTION_BITS))) });
 // The 8087's and 80287's: no operation since.
 insn('FNENI', { forms: [...allForms(M.Fneni), ...allForms(M.Fndisi), ...allForms(M.Fnsetpm)], body: helper(control(() => {})) });
-insn('FNSTCW', { forms: allForms(M.Fnstcw), body: helper(control((cpu, i) => cpu.writeSegment(i.segment, i.ea(), 2, BigInt(cpu.s.get32(S.fcw))))) });
+/** Raises what an unavailable unit raises. */
+const availableHelper = control(() => {});
+function available(s: Builder): void {
+  s.if(s.ne(s.getState(S.x87Trap, 32), s.c(32, 0)), () => s.compute(availableHelper));
+}
+const storeWord = (field: number): Body => (s, dst) => {
+  available(s);
+  dst.write(s.trunc(s.getState(field, 32), 16));
+};
+insn('FNSTCW', { forms: allForms(M.Fnstcw), body: storeWord(S.fcw) });
+insn('FNSTSW', { forms: [Code.Fnstsw_m2byte], body: storeWord(S.fsw) });
+insn('FNSTSW AX', { forms: [Code.Fnstsw_AX], body: storeWord(S.fsw) });
+const waitHelper = control(() => {}, true);
+const summaryHelper = control((cpu) => updateSummary(cpu));
 insn('FLDCW', {
   forms: allForms(M.Fldcw),
-  body: helper(
-    control((cpu, i) => {
-      cpu.s.set32(S.fcw, (Number(cpu.readSegment(i.segment, i.ea(), 2)) & FCW_BITS) | FCW_FIXED);
-      updateSummary(cpu);
-    }, true),
-  ),
+  body: (s, src) => {
+    const trouble = s.or(s.getState(S.x87Trap, 32), s.and(s.getState(S.fsw, 32), s.c(32, FSW_ES)));
+    s.if(s.ne(trouble, s.c(32, 0)), () => s.compute(waitHelper));
+    const word = s.zext(src.read(), 32);
+    const fcw = s.or(s.and(word, s.c(32, FCW_BITS)), s.c(32, FCW_FIXED));
+    s.setState(S.fcw, fcw);
+    // An exception that is no longer masked waits from now on.
+    s.if(s.ne(s.and(s.and(s.getState(S.fsw, 32), s.not(fcw)), s.c(32, EXCEPTION_MASKS)), s.c(32, 0)), () => s.compute(summaryHelper));
+  },
 });
-insn('FNSTSW', { forms: [Code.Fnstsw_m2byte], body: helper(control((cpu, i) => cpu.writeSegment(i.segment, i.ea(), 2, BigInt(cpu.s.get32(S.fsw))))) });
-insn('FNSTSW AX', { forms: [Code.Fnstsw_AX], body: helper(control(({ s }) => s.setGpr(0, (s.gpr(0) & ~0xffffn) | BigInt(s.get32(S.fsw))))) });
 insn('WAIT', {
   forms: allForms(M.Wait),
   body: helper((cpu) => {

@@ -84,3 +84,20 @@ it.each([
     expect(fast, `${name}: ${registers.map((v) => v.toString(16)).join(' ')} and ${operand.toString(16)} with ${control.toString(16)}`).toEqual(slow);
   }
 });
+
+it('FLDCW makes an exception wait that it unmasks; FNSTCW and FNSTSW tell; the next FLDCW raises it', () => {
+  t.phys.write(MEM, Uint8Array.of(0x7e, 0x03, 0, 0));
+  // FLDCW [rdi]; FNSTCW [rdi+2]; FNSTSW AX
+  t.phys.write(0x20_0000, Uint8Array.of(0xd9, 0x2f, 0xd9, 0x7f, 2, 0xdf, 0xe0, ...END));
+  t.start(64, 0x20_0000);
+  s.set64(S.cr0, s.get64(S.cr0) | 0x20n);
+  s.set32(S.fcw, 0x37f);
+  s.set32(S.fsw, 0x3801);
+  s.setGpr(RDI, BigInt(MEM));
+  s.setGpr(0, 0x1234_5678_9abc_def0n);
+  expect(t.runToHalt().fault).toBe(-1);
+  expect([s.get32(S.fcw), [...t.phys.read(MEM + 2, 2)], s.gpr(0)]).toEqual([0x37e, [0x7e, 0x03], 0x1234_5678_9abc_b881n]);
+  s.rip = 0x20_0000n;
+  s.set32(S.activity, 0);
+  expect(t.runToHalt().fault).toBe(16);
+});
