@@ -37,7 +37,7 @@ const expect = (ok, what) => ok || fail(what);
 const skip = (what) => console.log(`skipped: ${what}`);
 
 /** One path with a few workloads; every format's file, and what the machine itself counted. */
-function run(extension, path, mode) {
+function run(extension, path, mode, engine = 'auto') {
   const files = {}, running = [], images = loadImages();
   let machine, frames = 0;
   const wire = [];
@@ -53,7 +53,7 @@ function run(extension, path, mode) {
     return { get next() { return sampling[0].next; }, take: () => sampling.forEach((s) => s.take()) };
   };
   const result = runPath({
-    path, profile: loadProfile(EXTENSIONS[extension]), images, workloads: WORKLOADS.filter((w) => ['disk-random-read', 'net-request', 'cpuid-exit'].includes(w.name)), quick: true, seed: 1, mode, observe,
+    path, profile: loadProfile(EXTENSIONS[extension]), images, workloads: WORKLOADS.filter((w) => ['disk-random-read', 'net-request', 'cpuid-exit'].includes(w.name)), quick: true, seed: 1, mode, engine, observe,
     tap: (frame, cycle) => {
       frames++;
       wire.push([frame.slice(), cycle]);
@@ -209,6 +209,9 @@ for (const [extension, path, mode] of [['vtx', 'hvm', 'cycle'], ['svm', 'hvm', '
   checkSamples(validate, name, r);
   tshark &&= checkCapture(name, r);
 }
+const [one, other] = ['compiler', 'interpreter'].map((engine) => run('svm', 'hvm', 'cycle', engine));
+for (const format of ['perfetto', 'xentrace', 'folded', 'speedscope', 'pcap']) expect(one[format].equals(other[format]), `${format}: compiler and interpreter leave different files`);
+console.log('engines: the same files from both');
 if (!xenalyze) skip('xentrace: xenalyze is not installed (Debian: xen-utils-common)');
 if (!tshark) skip('pcapng: tshark is not installed');
 console.log(failures === 0 ? 'check:trace: all is well' : `check:trace: ${failures} failures`);
