@@ -18,22 +18,19 @@
  * misses, and the slow path (engine/memory-access.ts) takes the address from the entry without a walk. So somebody can hear of the
  * next access to a page without changing the run: snapshots of the first store since, watchpoints of every access.
  *
- * Invariants: a tag for writing that is not withheld means that the page is marked in `LinearMemory.dirty`. A page that holds decoded code has tagWrite = -1 everywhere; so have firmware pages; pages that are neither RAM
- * nor firmware are never in. Only filled entries are in a TLB's log, so flushing costs what was filled. SDM 3A §4.10 "Caching
- * Translation Information" says what must be forgotten when; keeping less is always allowed.
+ * Invariants: a tag for writing that is not withheld means that the page is marked in `LinearMemory.dirty`. A page that holds decoded
+ * code has tagWrite = -1 everywhere; so have firmware pages; pages that are neither RAM nor firmware are never in. SDM 3A §4.10 "Caching
+ * Translation Information" says what must be forgotten when; keeping less is always allowed. Slots and their saving: tlb-slots.ts.
  */
 
 import type { LinearMemory } from '../mem/linear-memory.js';
 import type { PhysicalMemory } from '../mem/physical.js';
-import { TLB_POOL_BASE, TLB_POOL_SIZE } from '../mem/layout.js';
+import { TLB_POOL_BASE } from '../mem/layout.js';
+import {
+  type AccessTag, BUCKETS, FREE, GLOBAL, LARGE_SHIFT, LOGGED, SLOTS, TAG_READ, TAG_WRITE, TLB_BYTES, TLB_ENTRIES, TLB_ENTRY_BYTES, TlbSlots, WORDS,
+} from './tlb-slots.js';
 
-export const TLB_ENTRIES = 4096;
-export const TLB_ENTRY_BYTES = 32;
-export const TLB_BYTES = TLB_ENTRIES * TLB_ENTRY_BYTES;
-const SLOTS = TLB_POOL_SIZE / TLB_BYTES;
-const WORDS = TLB_ENTRY_BYTES / 4;
-const BUCKETS = 256;
-const FREE = -1;
+export { type AccessTag, TAG_READ, TAG_WRITE, TLB_BYTES, TLB_ENTRIES, TLB_ENTRY_BYTES } from './tlb-slots.js';
 
 /** Why a tag is withheld: bits that may come together. */
 export const WITHHELD = {
@@ -43,13 +40,6 @@ export const WITHHELD = {
   watched: 2,
 } as const;
 const ALL_WITHHELD = WITHHELD.clean | WITHHELD.watched;
-
-/** Tags as words of an entry. */
-export const TAG_READ = 0, TAG_WRITE = 2;
-export type AccessTag = typeof TAG_READ | typeof TAG_WRITE;
-
-/** Entry flags kept beside the pool. */
-const LOGGED = 1, GLOBAL = 2, LARGE_SHIFT = 2; // bits 7:2: log2 of the guest's page when above 12
 
 /** What `fill` needs of a translation: an `Mmu` after `translate`, hpa below 2^52. */
 export interface Translation {
@@ -61,58 +51,15 @@ export interface Translation {
   readonly pageShift: number;
 }
 
-/** One TLB, as saved: its log, and for each place in it the entry and its flags. */
-interface SlotState {
-  readonly log: Uint16Array;
-  readonly entries: Int32Array;
-  readonly flags: Uint8Array;
-  readonly hasLarge: number;
-}
-export interface TlbState {
-  readonly bytes: number;
-  readonly vcpu: Int32Array;
-  readonly tag: Int32Array;
-  readonly pcid: Int32Array;
-  readonly variant: Int32Array;
-  readonly stamp: Float64Array;
-  readonly next: Int16Array;
-  readonly bucket: Int16Array;
-  readonly clock: number;
-  readonly slots: readonly (SlotState | undefined)[];
-}
-
-export class TlbPool {
+export class TlbPool extends TlbSlots {
   /** Does decoded code lie on the host-physical page? Asked for every page that is entered as writable. The engine sets it. */
   isCodePage: (hpaPage: number) => boolean = () => false;
 
   /** Called after an entry has been made, for who wants to withhold its tags. */
   onFill: ((tlb: number, linHi: number, linLo: number) => void) | undefined;
 
-  private readonly u32: Uint32Array;
-  private readonly i32: Int32Array;
-  private readonly vcpu = new Int32Array(SLOTS).fill(FREE);
-  private readonly tag = new Int32Array(SLOTS);
-  private readonly pcid = new Int32Array(SLOTS);
-  private readonly variant = new Int32Array(SLOTS);
-  private readonly stamp = new Float64Array(SLOTS);
-  private readonly next = new Int16Array(SLOTS).fill(-1);
-  private readonly bucket = new Int16Array(BUCKETS).fill(-1);
-  private readonly flags = new Uint8Array(SLOTS * TLB_ENTRIES);
-  private readonly log = new Uint16Array(SLOTS * TLB_ENTRIES);
-  private readonly logged = new Int32Array(SLOTS);
-  private readonly hasLarge = new Uint8Array(SLOTS);
-  /** Host page has been entered as writable since it was protected last: spares `protectPage` most searches. */
-  private readonly writableOnce = new Uint8Array(1 << 20);
-  /** Slot has changed since it was saved last. */
-  private readonly touched = new Uint8Array(SLOTS).fill(1);
-  private saved: (SlotState | undefined)[] = new Array<SlotState | undefined>(SLOTS).fill(undefined);
-  private readonly dirty: Uint8Array;
-  private clock = 0;
-
   constructor(m: LinearMemory, private readonly phys: PhysicalMemory) {
-    this.u32 = m.u32;
-    this.i32 = m.i32;
-    this.dirty = m.dirty;
+    super(m);
   }
 
   /**
@@ -310,79 +257,12 @@ export class TlbPool {
     }
   }
 
-  // ---- saving (machine/object-state.ts)
-
-  /** All TLBs as they are now. Slots that have not changed are shared with the state saved or loaded last. */
-  saveState(): TlbState {
-    let bytes = 0;
-    for (let s = 0; s < SLOTS; s++) {
-      if (this.touched[s] === 0) continue;
-      this.saved[s] = this.vcpu[s] === FREE ? undefined : this.saveSlot(s);
-      this.touched[s] = 0;
-      bytes += this.saved[s]?.entries.byteLength ?? 0;
-    }
-    return {
-      bytes, vcpu: this.vcpu.slice(), tag: this.tag.slice(), pcid: this.pcid.slice(), variant: this.variant.slice(), stamp: this.stamp.slice(),
-      next: this.next.slice(), bucket: this.bucket.slice(), clock: this.clock, slots: this.saved.slice(),
-    };
-  }
-  private saveSlot(s: number): SlotState {
-    const n = this.logged[s]!, base = s * TLB_ENTRIES, log = this.log.slice(base, base + n), entries = new Int32Array(n * WORDS);
-    for (let i = 0; i < n; i++) {
-      const w = this.word(s, log[i]!);
-      for (let k = 0; k < WORDS; k++) entries[i * WORDS + k] = this.i32[w + k]!;
-    }
-    return { log, entries, flags: Uint8Array.from(log, (index) => this.flags[base + index]!), hasLarge: this.hasLarge[s]! };
-  }
-
-  loadState(state: TlbState): void {
-    for (let s = 0; s < SLOTS; s++) {
-      const slot = state.slots[s];
-      if (this.touched[s] === 0 && this.saved[s] === slot) continue;
-      if (this.vcpu[s] === FREE) this.u32.fill(0xffff_ffff, this.word(s, 0), this.word(s + 1, 0));
-      else this.drop(s);
-      if (slot !== undefined) this.loadSlot(s, slot);
-      this.touched[s] = 0;
-    }
-    this.saved = state.slots.slice();
-    this.vcpu.set(state.vcpu);
-    this.tag.set(state.tag);
-    this.pcid.set(state.pcid);
-    this.variant.set(state.variant);
-    this.stamp.set(state.stamp);
-    this.next.set(state.next);
-    this.bucket.set(state.bucket);
-    this.clock = state.clock;
-  }
-  private loadSlot(s: number, { log, entries, flags, hasLarge }: SlotState): void {
-    const base = s * TLB_ENTRIES, n = log.length;
-    this.log.set(log, base);
-    this.logged[s] = n;
-    this.hasLarge[s] = hasLarge;
-    for (let i = 0; i < n; i++) {
-      const w = this.word(s, log[i]!);
-      for (let k = 0; k < WORDS; k++) this.i32[w + k] = entries[i * WORDS + k]!;
-      this.flags[base + log[i]!] = flags[i]!;
-      if (this.i32[w + TAG_WRITE] !== -1) this.writableOnce[this.u32[w + 5]!] = 1;
-    }
-  }
-
   private matches(s: number, vcpu: number): boolean {
     return this.vcpu[s] !== FREE && (vcpu < 0 || this.vcpu[s] === vcpu);
   }
 
   private hash(vcpu: number, tag: number, pcid: number, variant: number): number {
     return (variant ^ Math.imul(tag, 0x35) ^ Math.imul(pcid, 0x9d) ^ Math.imul(vcpu, 0x6b)) & (BUCKETS - 1);
-  }
-
-  private word(s: number, index: number): number {
-    return ((TLB_POOL_BASE + s * TLB_BYTES) >>> 2) + index * WORDS;
-  }
-
-  private clear(w: number): void {
-    const i32 = this.i32;
-    i32[w] = i32[w + 1] = i32[w + 2] = i32[w + 3] = i32[w + 6] = i32[w + 7] = -1;
-    this.u32[w + 5] = 0xffff_ffff;
   }
 
   /** Clears the entry when its page lies in the same 2^shift bytes as the address. It stays in the log. */
@@ -393,18 +273,6 @@ export class TlbPool {
     if (i32[t + 1] !== (linHi | 0) || (i32[t]! ^ linLo) >>> shift !== 0) return;
     this.clear(w);
     this.touched[s] = 1;
-  }
-
-  private drop(s: number): void {
-    const base = s * TLB_ENTRIES, n = this.logged[s]!;
-    for (let i = 0; i < n; i++) {
-      const index = this.log[base + i]!;
-      this.flags[base + index] = 0;
-      this.clear(this.word(s, index));
-    }
-    if (n > 0) this.touched[s] = 1;
-    this.logged[s] = 0;
-    this.hasLarge[s] = 0;
   }
 
   private dropLocal(s: number): void {
