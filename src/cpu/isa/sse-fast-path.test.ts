@@ -122,8 +122,6 @@ class Known extends CodeBuilder {
   }
   load = this.none;
   store = this.none;
-  push = this.none;
-  pop = this.none;
   nextRip = this.none;
   branchIf = this.none;
   branch = this.none;

@@ -62,7 +62,7 @@ function exported(extension: ExtensionName, formats: readonly FormatName[]): Exp
     },
   });
   finish();
-  const files = Object.fromEntries([...chunks].map(([f, own]) => [f, Buffer.concat(own)])) as Record<FormatName, Uint8Array>;
+  const files = Object.fromEntries([...chunks].map(([f, own]) => [f, Buffer.concat(own)])) as unknown as Record<FormatName, Uint8Array>;
   return { files, exits: machine.exitCounts(), times: times.rows(), levels, machine, result: JSON.stringify(result.measurements) };
 }
 
