@@ -63,7 +63,7 @@ function controlBlock({ session, print, paint }: Context, argument: string): voi
     if (fields.length === 0) continue;
     shown += fields.length;
     print(paint.in('yellow', cut(g.title)), ...columns(fields.map((f) => [
-      `  ${f.changed ? '*' : ' '} ${f.name}`, f.value, f.changed && f.before !== undefined ? `before ${f.before}` : (f.bits ?? []).filter((b) => b.set).map((b) => b.name).join(', '),
+      `  ${f.changed ? '*' : ' '} ${f.name}`, f.value, f.changed && f.before !== undefined ? `before ${f.before}` : (f.decoded ?? (f.bits ?? []).filter((b) => b.set).map((b) => b.name).join(', ')),
     ])));
   }
   if (shown === 0) throw new CommandError(wanted === 'changed' ? 'no field has changed' : `no field or group of the ${control.kind} has "${argument}" in its name`);

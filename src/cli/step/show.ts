@@ -53,6 +53,12 @@ export function exitText(e: ExitView, paint: Paint): string[] {
 }
 export function exitDetails(e: ExitView, paint: Paint): string[] {
   const rows = e.details.map((d) => ['  ' + d.name, d.value]);
+  if (e.section !== undefined) rows.push(['  manual', e.section]);
+  const s = e.stamps;
+  if (s !== undefined) {
+    rows.push(['  guest leaves', `cycle ${grouped(s.guestLeaves)}`], ['  handler starts', `cycle ${grouped(s.handlerStarts)}`]);
+    if (s.handlerEnds >= 0) rows.push(['  handler ends', `cycle ${grouped(s.handlerEnds)}`], ['  guest resumes', `cycle ${grouped(s.guestResumes)}`]);
+  }
   return [...exitText(e, paint), ...columns(rows), ...(e.askedBy === undefined ? [] : [`  asked for in ${e.askedBy.file}:${e.askedBy.line}`])];
 }
 

@@ -18,7 +18,7 @@ export function Exits() {
         <tbody>
           {exits.value.map((x) => (
             <tr key={`${x.position.instructions}.${x.position.events}`}>
-              <td class="number mono"><button type="button" class="link" onClick={() => void goTo({ position: x.position })} title="Go there">{count(x.cycle)}</button></td>
+              <td class="number mono"><button type="button" class="link" onClick={() => void goTo({ position: x.position })} title="Go to just before it">{count(x.cycle)}</button></td>
               <td class="mono">{x.reason}</td>
               <td>{x.sentence}</td>
             </tr>
