@@ -94,8 +94,8 @@ async function measure(bits, image, list) {
 
 /** Which ratios the table has: [above, below] among those that ran. */
 function ratios(names) {
-  const engine = names.includes('compiler') ? 'compiler' : 'interpreter';
-  const wanted = [[engine, 'QEMU'], [engine, 'v86'], ['compiler', 'interpreter'], [`${engine}-cycle`, engine], ...names.filter((n) => !/^(compiler|interpreter)(-cycle)?$|^QEMU$|^v86$/.test(n)).map((n) => [engine, n])];
+  const engine = names.includes('compiled') ? 'compiled' : 'interpreter';
+  const wanted = [[engine, 'QEMU'], [engine, 'v86'], ['compiled', 'interpreter'], [`${engine}-cycle`, engine], ...names.filter((n) => !/^(compiled|interpreter)(-cycle)?$|^QEMU$|^v86$/.test(n)).map((n) => [engine, n])];
   return wanted.filter(([a, b]) => a !== b && names.includes(a) && names.includes(b));
 }
 
@@ -105,7 +105,7 @@ function print(bits, found, counts) {
     const t = found.get(name)?.get(part);
     return o.clock === 'wall' ? t?.wall : t?.processor;
   };
-  const columns = ratios(names), engine = names.includes('compiler') ? 'compiler' : names.includes('interpreter') ? 'interpreter' : undefined;
+  const columns = ratios(names), engine = names.includes('compiled') ? 'compiled' : names.includes('interpreter') ? 'interpreter' : undefined;
   const cycle = engine !== undefined && names.includes(`${engine}-cycle`) ? `${engine}-cycle` : undefined;
   const speeds = [engine, cycle].filter((n) => n !== undefined);
   const width = (title) => Math.max(12, title.length + 2);
