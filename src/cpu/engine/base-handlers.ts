@@ -14,7 +14,7 @@ import { LEFT_BY, MODE, S } from '../state.js';
 import { CODE_PAGE_TABLE } from './code-cache.js';
 import { helperId } from './helpers.js';
 import { flagsAuxFunction } from './regions/flag-kinds.js';
-import { slowAccess, slowStore } from './regions/slow-paths.js';
+import { slowAccess } from './regions/slow-paths.js';
 import { reportMarker } from './marker.js';
 import { HANDLER_TYPE, IMPORTS, IMPORT_INDEX, TIMING_IMPORTS, type ImportName } from './host-imports.js';
 import { P, PAGE_HEADER, R, RECORD_BYTES, RF_SAME_PAGE } from './record.js';
@@ -158,7 +158,7 @@ export function baseModule(timing: boolean): WasmModule {
   const dispatchIndex = m.add(dispatch(fetchAt), [], 'dispatch');
   m.add(branchSlow(dispatchIndex, fetchAt), [], 'branchSlow');
   const aux = m.add(flagsAuxFunction(), [I64], 'flagsAux');
-  m.add(slowStore(m.add(slowAccess(aux), [I32], 'slowAccess')), [I32], 'slowStore');
+  m.add(slowAccess(aux), [I32], 'slowAccess');
   const enter = new FunctionEmitter(HANDLER_TYPE.params);
   chargeFetch(enter, REC, fetchAt);
   go(enter, REC).op('unreachable');

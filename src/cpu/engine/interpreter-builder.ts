@@ -44,6 +44,8 @@ export interface Access {
   /** Linear-memory address of the data, in a local. */
   readonly address: Val;
   readonly kind: number;
+  /** Plain memory for certain: a store needs no `commit`. */
+  readonly plain?: boolean;
 }
 
 export class InterpreterBuilder extends CodeBuilder {

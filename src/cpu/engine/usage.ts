@@ -1,6 +1,6 @@
 /**
  * What a description uses, found by running it once over a builder that takes notes: registers that it names itself, operands
- * that it writes, whether it looks at memory or calls a helper, and how it ends. The interpreter asks for write permission by it; the
+ * that it writes, whether it accesses memory or calls a helper, and how it ends. The interpreter asks for write permission by it; the
  * compiler decides by it which registers a region holds in locals.
  */
 
@@ -25,12 +25,10 @@ export interface Usage {
   readonly written: ReadonlySet<number>;
   readonly writesFlags: boolean;
   readonly stores: boolean;
-  /** Accesses memory or runs a helper, if only sometimes: something may want the chain to leave behind it. */
-  readonly looks: boolean;
-  /** One memory access and nothing else that could fail, no helper: a load or a store. */
-  readonly single: 'load' | 'store' | undefined;
-  /** Always accesses memory or runs a helper, whatever its operands are: the state is exact there. */
-  readonly synchronises: boolean;
+  /** Runs a helper, if only sometimes: that may want the chain to leave behind it. */
+  readonly calls: boolean;
+  /** Memory accesses. */
+  readonly accesses: number;
   /** The transfer that it ends in; absent: it goes on with the next instruction. */
   readonly ends: 'branchIf' | 'branch' | 'jump' | undefined;
 }
@@ -40,10 +38,7 @@ class UsageProbe extends InterpreterBuilder {
   namedWritten = 0;
   writesFlags = false;
   stores = false;
-  looks = false;
-  synchronises = false;
   ends: Usage['ends'];
-  private depth = 0;
   accesses = 0;
   calls = 0;
 
@@ -71,9 +66,7 @@ class UsageProbe extends InterpreterBuilder {
     super.writeAccess(a, v);
   }
   override call(fn: InsnHelper): void {
-    this.looks = true;
     this.calls++;
-    this.synchronises ||= this.depth === 0;
     super.call(fn);
   }
   override compute(fn: InsnHelper): void {
@@ -81,15 +74,8 @@ class UsageProbe extends InterpreterBuilder {
     super.call(fn);
   }
   override accessLinear(linear: Val, width: Width, kind: number): Access {
-    this.looks = true;
     this.accesses++;
-    this.synchronises ||= this.depth === 0;
     return super.accessLinear(linear, width, kind);
-  }
-  override if(condition: Val, then: () => void, otherwise?: () => void): void {
-    this.depth++;
-    super.if(condition, then, otherwise);
-    this.depth--;
   }
   override branchIf(condition: Val): void {
     this.ends = 'branchIf';
@@ -109,11 +95,7 @@ class UsageProbe extends InterpreterBuilder {
 export function usageOf(spec: InsnSpec, v: Variant): Usage {
   const p = new UsageProbe(v);
   spec.body(p, ...p.operands());
-  const alone = p.accesses === 1 && p.calls === 0 && p.synchronises && p.ends === undefined;
-  // A store changes nothing else, so that it is done when the memory has the value.
-  const storesOnly = p.stores && p.namedWritten === 0 && !p.writesFlags && [...p.writes()].every((i) => p.operands()[i]!.isMemory);
   return {
-    single: !alone ? undefined : !p.stores ? 'load' : storesOnly ? 'store' : undefined,
-    named: p.named, namedWritten: p.namedWritten, written: p.writes(), writesFlags: p.writesFlags, stores: p.stores, looks: p.looks, synchronises: p.synchronises, ends: p.ends,
+    named: p.named, namedWritten: p.namedWritten, written: p.writes(), writesFlags: p.writesFlags, stores: p.stores, calls: p.calls > 0, accesses: p.accesses, ends: p.ends,
   };
 }

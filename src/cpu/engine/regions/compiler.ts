@@ -22,7 +22,6 @@ import type { Handlers } from '../handlers.js';
 import { P, PAGE_HEADER, R } from '../record.js';
 import { slotOf } from '../usage.js';
 import { RegionBuilder, type RegionImports } from './region-builder.js';
-import { dirtyBehindAccess } from './region-state.js';
 import { SLOW_IMPORTS, type SlowImport } from './slow-paths.js';
 import { type Block, RegionReader, edgesOf } from './region.js';
 import { analyse } from './structure.js';
@@ -248,14 +247,14 @@ export class Compiler {
   private registers(order: readonly Block[]): { used: number; written: number; dirtyAt: Map<Block, number> } {
     const { i32 } = this.m;
     let used = 0, all = 0;
-    const steps = new Map<Block, { synchronises: boolean; written: number }[]>();
+    const changed = new Map<Block, number>();
     for (const b of order) {
-      const list: { synchronises: boolean; written: number }[] = [];
+      let mask = 0;
       for (const { record, info } of b.steps) {
         if (info === undefined) continue;
         const { usage, variant } = info;
         used |= usage.named;
-        let written = usage.namedWritten;
+        mask |= usage.namedWritten;
         for (const at of [R.base, R.index]) {
           const slot = slotOf(i32[(record + at) >>> 2]!);
           if (slot >= 0) used |= 1 << slot;
@@ -264,26 +263,23 @@ export class Compiler {
           const slot = i < 3 && (k.kind === 'reg' || k.kind === 'rm') ? slotOf(i32[(record + R.op + 4 * i) >>> 2]!) : -1;
           if (slot < 0) return;
           used |= 1 << slot;
-          if (usage.written.has(i)) written |= 1 << slot;
+          if (usage.written.has(i)) mask |= 1 << slot;
         });
-        all |= written;
-        list.push({ synchronises: usage.synchronises, written });
       }
-      steps.set(b, list);
+      changed.set(b, mask);
+      all |= mask;
     }
-    const behind = (b: Block, before: number): number =>
-      steps.get(b)!.reduce((mask, x) => (x.synchronises ? dirtyBehindAccess(mask) : mask) | x.written, before);
     const dirtyAt = new Map<Block, number>(order.map((b) => [b, 0]));
-    for (let changed = true; changed; ) {
-      changed = false;
+    for (let more = true; more; ) {
+      more = false;
       for (const b of order) {
-        const out = behind(b, dirtyAt.get(b)!);
+        const out = dirtyAt.get(b)! | changed.get(b)!;
         for (const e of edgesOf(b)) {
           if (e.to === undefined) continue;
           const old = dirtyAt.get(e.to)!;
           if ((old | out) === old) continue;
           dirtyAt.set(e.to, old | out);
-          changed = true;
+          more = true;
         }
       }
     }

@@ -3,8 +3,8 @@
  *
  * General and XMM registers that the region names live in locals, loaded when it is entered and stored where it is left; so do the
  * status flags (region-state.ts). The cost of instructions is summed while compiling and subtracted once a block. Everything that
- * TypeScript could look at is exact wherever it is called: registers that have changed are stored before each memory access (one
- * store is cheaper than the code that would store them all in each slow path), flags in the slow paths.
+ * TypeScript could look at is exact wherever it is called: before helpers, and where the region is left. A memory access that misses
+ * the software TLB leaves.
  *
  * Invariant: a region does what the interpreter's chain of the same records does, call for call and cycle for cycle: the same slow
  * paths, the same charges, and it looks at `left` at the same branches. So the engine that happens to run is invisible to the guest.
@@ -28,7 +28,6 @@ import { KIND, UNKNOWN } from './flag-kinds.js';
 import type { Block, CodePage, Edge, Step } from './region.js';
 import { RegionOperand } from './region-operand.js';
 import { type RegionEmitter, RegionState } from './region-state.js';
-import { STORED_LEAVE } from './slow-paths.js';
 
 /** Indices of the functions that a region's module imports. */
 export interface RegionImports {
@@ -42,7 +41,6 @@ export interface RegionImports {
   readonly dispatch: number;
   readonly flagsAux: number;
   readonly slowAccess: number;
-  readonly slowStore: number;
   /** Cycle mode only. */
   readonly timing?: { readonly data: number; readonly branch: number; readonly jump: number; readonly span: number; readonly string: number; readonly fetchAt: number };
 }
@@ -65,6 +63,8 @@ export class RegionBuilder extends RegionState {
   /** Cycles and instructions of this block that are not yet subtracted and counted. */
   private cycles = 0;
   private retired = 0;
+  /** Memory accesses of the instruction so far. */
+  private accesses = 0;
   /** Depths of the blocks and loops to branch to. */
   private readonly labels = new Map<Block, number>();
   private readonly how: number;
@@ -187,9 +187,10 @@ export class RegionBuilder extends RegionState {
     if (b.end === 'goto') this.chargeFetch(b.fall!.record);
     this.follow(b.fall!);
   }
-  /** Functional mode: the slow path of a store that is all of an instruction has looked already; not for 128 bits. */
-  private get storeChecksItself(): boolean {
-    return this.imports.timing === undefined && this.step.info!.variant.form.operands.every((k) => k.width !== 128);
+  /** Something that this instruction calls may want the region to be left behind it. */
+  private get looks(): boolean {
+    const { usage } = this.step.info!;
+    return usage.calls || (this.imports.timing !== undefined && usage.accesses > 1);
   }
   /** A `pageEnd` record: the slice may end there, else it dispatches. */
   private nextPage(b: Block): void {
@@ -210,6 +211,7 @@ export class RegionBuilder extends RegionState {
     const { f } = this;
     f.release();
     this.step = step;
+    this.accesses = 0;
     if (step.info === undefined) {
       this.flush();
       return this.chargeFetch(step.record + RECORD_BYTES);
@@ -219,7 +221,7 @@ export class RegionBuilder extends RegionState {
     spec.body(this, ...variant.form.operands.map((k, i) => new RegionOperand(this, k, i)));
     if (usage.ends !== undefined) return;
     this.tally();
-    if (!usage.looks || usage.single === 'load' || (usage.single === 'store' && this.storeChecksItself)) return;
+    if (!this.looks) return;
     f.i32(0).mem('i32.load', S.leaveRegion);
     this.aside(() => this.leave(BY_HANDLER, step.record + RECORD_BYTES));
   }
@@ -380,8 +382,7 @@ export class RegionBuilder extends RegionState {
     if (this.flat & (1 << ((segment - segAddress(0)) / 32))) return this.accessLinear(offset, width, kind, stored, segment);
     const { f } = this;
     const address = f.local(I32);
-    const write = (kind & ACCESS_WRITE) !== 0;
-    this.synchronise();
+    const write = (kind & ACCESS_WRITE) !== 0, plain = this.missLeaves;
     f.i32(0).mem('i32.load', segment + SEG.slow).i32(kind).op('i32.and').op('i64.extend_i32_u');
     this.get(offset).f.i64(BigInt(width / 8 - 1)).op('i64.add');
     f.i32(0).mem('i64.load32_u', segment + (write ? SEG.limitWrite : SEG.limitRead));
@@ -390,23 +391,23 @@ export class RegionBuilder extends RegionState {
     const inner = this.accessLinear(this.take(64), width, kind);
     this.get(inner.address).f.set(address);
     f.op('else');
-    this.slowPath(offset, width, kind, segment, address);
+    if (plain) this.leaveHere();
+    else this.slowPath(offset, width, kind, segment, address);
     f.end();
-    if (stored !== undefined) this.storeChecked(address, stored);
-    return { address: new V(32, address), kind };
+    const access: Access = { address: new V(32, address), kind, plain };
+    if (stored !== undefined) this.writeAccess(access, stored);
+    return access;
   }
-  /** What the interpreter does on a miss. Leaves the region if it must. @param linear or offset in the segment */
+  /**
+   * A miss leaves the region: the interpreter does the instruction from its beginning, before which nothing has changed, and the chain
+   * comes back to the region by itself. So regions have no calls in their loops, and the host keeps their registers. Not in cycle mode
+   * behind an access that has been charged: that would be charged again.
+   */
+  private get missLeaves(): boolean {
+    return this.imports.timing === undefined || this.accesses === 0;
+  }
+  /** What the interpreter does on a miss, as a call. @param linear or offset in the segment */
   private slowPath(linear: Val, width: Width, kind: number, segment: number, address: number): void {
-    const { f } = this;
-    this.slowArguments(linear, width, kind, segment);
-    f.call(this.imports.slowAccess).tee(address).op('i32.eqz').if().op('return').end();
-    this.restoreLeft();
-    if (this.step.info!.usage.single !== 'load') return;
-    // A stop behind this load is wanted: the interpreter does it again, with a record behind it that stops. A device is not read twice.
-    f.i32(0).mem('i32.load', S.leaveRegion).get(address).i32(SCRATCH_DATA).op('i32.ne').op('i32.and');
-    this.aside(() => this.leave(BY_INTERPRETER, this.record));
-  }
-  private slowArguments(linear: Val, width: Width, kind: number, segment: number): void {
     const { f } = this;
     this.storeSlowly();
     if (this.imports.timing !== undefined && this.retired !== 0) this.addRetired(this.retired);
@@ -414,20 +415,14 @@ export class RegionBuilder extends RegionState {
     this.get(linear).f.i32((width / 8) | (kind << 8)).i32(segment).get(LEFT);
     if (this.cycles !== 0) f.i32(this.cycles).op('i32.sub');
     this.flagOperands();
-  }
-  /** The same for a store that goes on with nothing to check. */
-  private slowStore(linear: Val, v: Val, segment: number): void {
-    const { f } = this;
-    this.slowArguments(linear, v.width, ACCESS_WRITE, segment);
-    const stored = f.local(I32);
-    this.get(this.zext(v, 64)).f.call(this.imports.slowStore).tee(stored).op('i32.eqz').if().op('return').end();
+    f.call(this.imports.slowAccess).tee(address).op('i32.eqz').if().op('return').end();
     this.restoreLeft();
-    if (this.step.info!.usage.single !== 'store') return;
-    f.get(stored).i32(STORED_LEAVE).op('i32.eq');
-    this.aside(() => {
-      this.tally();
-      this.leave(BY_HANDLER, this.record + RECORD_BYTES);
-    });
+  }
+  /** Leaves to the interpreter before the instruction; what is known behind the exit is as before. */
+  private leaveHere(): void {
+    const { dirty, kind, cycles, retired } = this;
+    this.leave(BY_INTERPRETER, this.record);
+    Object.assign(this, { dirty, kind, cycles, retired });
   }
   private storeChecked(address: number, v: Val): void {
     const { f } = this;
@@ -442,34 +437,36 @@ export class RegionBuilder extends RegionState {
    * Software-TLB probe, as the interpreter's (mmu/tlb.ts has the entry's layout).
    * @param stored the value to store: then that is done, too @param segment outside 64-bit mode: of a flat segment
    */
-  accessLinear(linear: Val, width: Width, kind: number, stored?: Val, segment?: number): Access {
+  accessLinear(linear: Val, width: Width, kind: number, stored?: Val, segment = 0): Access {
     const { f } = this;
     const { timing } = this.imports;
+    const plain = this.missLeaves;
     const entry = f.local(I32), address = f.local(I32);
-    this.synchronise();
     f.get(this.tlb);
     this.get(linear).f.op('i32.wrap_i64').i32(7).op('i32.shr_u').i32(ENTRY_MASK).op('i32.and').op('i32.add').set(entry);
     this.get(linear);
     if (width > 8) f.i64(BigInt(width / 8 - 1)).op('i64.add');
-    f.i64(-4096n).op('i64.and').get(entry).mem('i64.load', (kind & ACCESS_WRITE) !== 0 ? 8 : 0).op('i64.eq').if();
+    f.i64(-4096n).op('i64.and').get(entry).mem('i64.load', (kind & ACCESS_WRITE) !== 0 ? 8 : 0);
+    if (plain) {
+      f.op('i64.ne').if();
+      this.leaveHere();
+      f.end();
+    } else f.op('i64.eq').if();
     this.get(linear).f.op('i32.wrap_i64').get(entry).mem('i32.load', 16).op('i32.add').set(address);
-    // In cycle mode the access is charged before a device hears of it.
-    const at = new V(32, address), fused = stored !== undefined && timing === undefined;
-    if (fused) this.storeAt(at, 0, stored);
-    f.op('else');
-    if (fused && width !== 128) this.slowStore(linear, stored, segment ?? 0);
-    else {
-      this.slowPath(linear, width, kind, segment ?? 0, address);
-      if (fused) this.storeChecked(address, stored);
+    if (!plain) {
+      f.op('else');
+      this.slowPath(linear, width, kind, segment, address);
+      f.end();
     }
-    f.end();
+    this.accesses++;
     if (timing !== undefined) {
       f.get(LEFT).get(address);
       this.get(linear);
       f.i32((this.hint & 2) | ((kind & ACCESS_WRITE) !== 0 ? DATA_WRITE : 0)).call(timing.data).op('i32.sub').set(LEFT);
-      if (stored !== undefined) this.storeChecked(address, stored);
     }
-    return { address: at, kind };
+    const access: Access = { address: new V(32, address), kind, plain };
+    if (stored !== undefined) this.writeAccess(access, stored);
+    return access;
   }
   private get hint(): number {
     return this.fieldU8(R.flags) >>> RF_HINT_SHIFT;
@@ -478,9 +475,9 @@ export class RegionBuilder extends RegionState {
     this.get(a.address);
     return this.loadAt(width, 0);
   }
-  /** The second half of an access that has read. */
   writeAccess(a: Access, v: Val): void {
-    this.storeChecked((a.address as V).local, v);
+    if (a.plain === true) this.storeAt(a.address, 0, v);
+    else this.storeChecked((a.address as V).local, v);
   }
   private accessSegment(segment: number, offset: Val, width: Width, kind: number, stored?: Val): Access {
     if (this.codeSize !== 64) return this.accessSegmented(segAddress(segment), offset, width, kind, stored);
@@ -530,13 +527,13 @@ export class RegionBuilder extends RegionState {
   /** Puts on the wasm stack: the slice is used up, or the region is to be left. */
   private mustLeave(): void {
     this.f.get(LEFT).i32(0).op('i32.le_s');
-    if (this.step.info!.usage.looks) this.f.i32(0).mem('i32.load', S.leaveRegion).op('i32.or');
+    if (this.looks) this.f.i32(0).mem('i32.load', S.leaveRegion).op('i32.or');
   }
   /**
    * Leaves by a branch or jump where the slice ends. Cycles that were only withheld for the next look at the guest are taken first:
    * that look is for interpreted code.
    */
-  private leaveEnded(how: number, record: number, looks = this.step.info!.usage.looks): void {
+  private leaveEnded(how: number, record: number, looks = this.looks): void {
     const { f } = this;
     f.get(LEFT).i32(0).mem('i32.load', S.sampleSpare).op('i32.add').i32(0).op('i32.le_s');
     if (looks) f.i32(0).mem('i32.load', S.leaveRegion).op('i32.or');

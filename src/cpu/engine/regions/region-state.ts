@@ -1,8 +1,7 @@
 /**
  * The part of a region's builder that keeps registers and flags in locals.
  *
- * A register that a description writes is only marked; it is stored to the state before the next memory access and where the region
- * is left. Flags are remembered as an operation and its operands (flag-kinds.ts), and worked out where somebody looks.
+ * A register that a description writes is only marked; it is stored to the state before helpers and where the region is left. Flags are remembered as an operation and its operands (flag-kinds.ts), and worked out where somebody looks.
  */
 
 import { FunctionEmitter } from '../../../wasm/function.js';
@@ -67,16 +66,6 @@ class CarryVector extends V {
   }
 }
 
-/** Registers that a slow path stores at most. */
-const MOST_DIRTY = 3;
-const bits = (mask: number): number => {
-  let n = 0;
-  for (let m = mask; m !== 0; m &= m - 1) n++;
-  return n;
-};
-/** What is changed behind a memory access, of what was changed before it. */
-export const dirtyBehindAccess = (mask: number): number => (bits(mask) > MOST_DIRTY ? 0 : mask);
-
 export abstract class RegionState extends CodeBuilder {
   declare readonly f: RegionEmitter;
   /** Registers (bits of `slotOf`) whose local may differ from the state. */
@@ -116,13 +105,6 @@ export abstract class RegionState extends CodeBuilder {
 
   // ---- between locals and state
 
-  /**
-   * Before a memory access: few changed registers are stored where it misses (`storeSlowly`), many at once here, so that the slow
-   * paths stay short.
-   */
-  protected synchronise(): void {
-    if (bits(this.dirty) > MOST_DIRTY) this.storeRegisters();
-  }
   /** On a slow path: the changed registers, which stay changed elsewhere. */
   protected storeSlowly(): void {
     const { dirty } = this;
