@@ -15,6 +15,7 @@ import { type CompilerOptions, type CompilerStats, DEFAULT_COMPILER, EAGER_COMPI
 import { encodingsOf } from '../cpu/isa/advertised.js';
 import { CR0_ET, CR0_PE, CS, DS, ES, FS, GS, RAX, RBX, RSI, S, SS } from '../cpu/state.js';
 import { setSegment } from '../cpu/system/segments.js';
+import { TEXT_BASE, TEXT_BYTES } from '../devices/vga/vga.js';
 import { LinearMemory } from '../mem/linear-memory.js';
 import { RAM_BASE } from '../mem/layout.js';
 import { PhysicalMemory } from '../mem/physical.js';
@@ -30,6 +31,7 @@ import { Platform } from './platform.js';
 import { Probe } from './probe.js';
 import { Processor } from './processor.js';
 import { platformFigures } from './profile.js';
+import { type NoScreen, readScreen, type Screen } from './screen.js';
 import { type Snapshot, Snapshots } from './snapshot.js';
 import { createTiming, type Timing } from './timing.js';
 
@@ -138,6 +140,7 @@ export class Machine {
     this.states = new Snapshots(this, this.engine, () => this.timing?.core.tables);
     const tables = firmwareTables(memoryBytes, cpus);
     this.romAt = this.installFirmware(config.boot.kind === 'firmware' ? config.boot.firmware : undefined, firmwareWindow(tables));
+    this.phys.addRegion(TEXT_BASE, TEXT_BYTES, true);
     if (config.boot.kind === 'image') {
       const { image, commandLine = '', modules = [] } = config.boot;
       this.image = loadImage(image, commandLine, modules, memoryBytes, { at: tables.rsdpAt, bytes: tables.rsdp });
@@ -174,7 +177,7 @@ export class Machine {
     if (this.image === undefined) return;
     const write = (hpa: number, bytes: Uint8Array): void => this.phys.write(hpa, bytes);
     writeLowMemory(write);
-    configureDevices(this.platform);
+    configureDevices(this.platform, write);
     this.image.memory.apply(write, fresh);
     this.enterImage(this.image.start);
   }
@@ -232,6 +235,10 @@ export class Machine {
     for (const { vcpu } of this.processors)
       for (const [name, n] of Object.entries(this.timing.core.counters(vcpu.id))) out[name] = (out[name] ?? 0) + n;
     return out;
+  }
+  /** What the text screen shows, or why it shows nothing. */
+  screen(): Screen | NoScreen {
+    return readScreen(this.platform.vga, this.phys);
   }
   /** Bytes for COM1's receiver. */
   serialInput(bytes: Uint8Array): void {

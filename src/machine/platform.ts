@@ -10,6 +10,8 @@
  *     slot 1.3   PIIX4 power management         IRQ 8   RTC                                  IRQ 14,15  IDE channels
  *     slot 3     e1000
  *
+ * and, on the ISA bus alone, a VGA in text mode without an interrupt.
+ *
  * Invariant: nothing here knows what software runs. An interrupt change of the running processor ends its slice (`kick`), so it is
  * seen at the next block end.
  */
@@ -38,6 +40,7 @@ import { Pic } from '../devices/pic.js';
 import { Pit } from '../devices/pit.js';
 import type { DeviceClock, DmaPort, Width } from '../devices/ports.js';
 import { Uart } from '../devices/uart.js';
+import { Vga, VGA_PORTS } from '../devices/vga/vga.js';
 import type { MachineConfig } from './config.js';
 import { firmwareFiles } from './firmware/firmware-files.js';
 import type { PlatformFigures } from './profile.js';
@@ -77,6 +80,7 @@ export class Platform implements PlatformPort {
   readonly isaBridge: IsaBridge;
   readonly pmFunction: AcpiPmFunction;
   readonly uart: Uart;
+  readonly vga: Vga;
   readonly cmos: Cmos;
   readonly ide: IdeController;
   readonly nic: E1000 | undefined;
@@ -111,6 +115,8 @@ export class Platform implements PlatformPort {
     for (const port of [0x60, 0x64, 0x92]) io.claimPorts(port, 1, keyboard);
     this.uart = new Uart(0x3f8, clock, this.isa(4), config.serial ?? (() => {}));
     io.claimPorts(0x3f8, 8, this.uart);
+    this.vga = new Vga(clock);
+    for (const [first, count] of VGA_PORTS) io.claimPorts(first, count, this.vga);
     io.claimPorts(0xf4, 4, new DebugExit((v) => host.exit(v)), 4);
     const debugConsole = new DebugConsole(config.debugConsole ?? (() => {}));
     for (const port of DEBUG_CONSOLES) io.claimPorts(port, 1, debugConsole);
@@ -162,7 +168,7 @@ export class Platform implements PlatformPort {
 
   /** RST#: every device but the clock's date and the disks' contents. */
   reset(): void {
-    for (const device of [...this.lapics, this.ioApic, this.pic, this.pci, this.pm, this.hpet, this.ide]) device.reset();
+    for (const device of [...this.lapics, this.ioApic, this.pic, this.pci, this.pm, this.hpet, this.ide, this.vga]) device.reset();
     this.nic?.reset();
   }
 

@@ -9,6 +9,7 @@ import { PM_DEFAULT_BASE } from '../../devices/acpi-pm.js';
 import type { Platform } from '../platform.js';
 import { EBDA_BASE, FIRMWARE_BASE, FIRMWARE_END, GDT_BASE } from '../loaders/boot-memory.js';
 import { type AcpiTables, acpiTables, PCI_MMIO_END, PIRQ_ROUTES, SCI_IRQ } from './acpi-tables.js';
+import { enterTextMode } from './text-mode.js';
 
 const TABLES_BASE = 0xf_0000;
 /** An IRET that all real-mode vectors point to, at the address where IBM's BIOS had its own. */
@@ -43,9 +44,9 @@ export function writeLowMemory(write: (hpa: number, bytes: Uint8Array) => void):
   write(GDT_BASE, Uint8Array.from([0, 0, 0, 0, 0, 0, 0, 0, ...code, ...code, ...flat]));
 }
 
-/** Gives PCI functions their addresses and interrupts, and sets up 8259, ACPI and the boot processor's local APIC. */
-export function configureDevices(platform: Platform): void {
-  const { pci, isaBridge, pic, pmFunction, lapics } = platform;
+/** Gives PCI functions their addresses and interrupts, and sets up 8259, ACPI, the text screen and the boot processor's local APIC. */
+export function configureDevices(platform: Platform, write: (hpa: number, bytes: Uint8Array) => void): void {
+  const { pci, isaBridge, pic, pmFunction, lapics, vga } = platform;
   PIRQ_ROUTES.forEach((line, pirq) => isaBridge.writeConfig(0x60 + pirq, 1, line));
   pmFunction.writeConfig(0x40, 4, PM_DEFAULT_BASE | 1);
   pmFunction.writeConfig(0x80, 1, 1);
@@ -70,5 +71,6 @@ export function configureDevices(platform: Platform): void {
   // 8259: vectors as the BIOS has them, everything masked but the cascade; PCI interrupts and SCI are level-triggered.
   for (const [port, value] of [[0x20, 0x11], [0xa0, 0x11], [0x21, 0x08], [0xa1, 0x70], [0x21, 4], [0xa1, 2], [0x21, 1], [0xa1, 1], [0x21, 0xfb], [0xa1, 0xff], [0x4d1, 0x0e]] as const)
     pic.ioWrite(port, 1, value);
+  enterTextMode((port, value) => vga.ioWrite(port, 1, value), (port) => vga.ioRead(port), write);
   lapics[0].enableVirtualWire();
 }
