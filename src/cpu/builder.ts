@@ -197,6 +197,11 @@ export interface Builder {
   // ---- exceptions and helpers
   /** Raises exception `vector` when the condition holds; nothing after it happens. */
   raiseIf(condition: Val, vector: number, errorCode?: number): void;
+  /**
+   * When the condition holds, gives the run loop its turn and begins the instruction again, as a helper does that leaves RIP where it is:
+   * it is charged, and interrupts come in if it is time for them. Nothing of the body follows then.
+   */
+  again(condition: Val): void;
   /** Calls a TypeScript helper. It sees exact state. Its result says whether to go on with the next instruction. Ends the body. */
   helper(fn: InsnHelper): void;
   /** As `helper`, but the body goes on after it unless the helper leaves. Values go both ways through `S.scratch`. */

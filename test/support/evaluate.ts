@@ -335,6 +335,11 @@ class Evaluation implements Builder {
     this.e.s.setGpr(RSP, BigInt.asUintN(this.codeSize, top + BigInt(width / 8)));
     return v;
   }
+  again(condition: Val): void {
+    if (val(condition) === 0n) return;
+    this.e.again = true;
+    throw new Ended();
+  }
   instructionRip(): Val {
     return this.vectors();
   }

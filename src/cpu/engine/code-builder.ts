@@ -361,6 +361,7 @@ export abstract class CodeBuilder extends ArithmeticBuilder implements Builder {
   abstract branchIf(condition: Val): void;
   abstract branch(): void;
   abstract jump(rip: Val): void;
+  abstract again(condition: Val): void;
   abstract raiseIf(condition: Val, vector: number, errorCode?: number): void;
   abstract helper(fn: InsnHelper): void;
   abstract call(fn: InsnHelper): void;

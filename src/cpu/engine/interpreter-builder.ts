@@ -329,6 +329,16 @@ export class InterpreterBuilder extends CodeBuilder {
     this.saveLeft();
     this.f.get(REC).i32(vector).i32(errorCode ?? -1).call(IMPORT_INDEX.raise).op('drop').op('return').end();
   }
+  again(condition: Val): void {
+    const { f } = this;
+    this.get(condition).f.if();
+    this.setState(S.rip, this.instructionRip());
+    this.charge();
+    f.get(LEFT).i32(0).op('i32.le_s').if();
+    this.saveLeft();
+    f.op('return').end();
+    f.i32(0).get(LEFT).returnCall(IMPORT_INDEX.dispatch).end();
+  }
   call(fn: InsnHelper): void {
     this.saveLeft();
     this.f.get(REC).i32(helperId(fn)).call(IMPORT_INDEX.helper);

@@ -116,6 +116,7 @@ class Known extends CodeBuilder {
     return this.c(width, 0);
   }
   raiseIf(): void {}
+  again(): void {}
   call(): void {}
   private none(): never {
     throw new Error('not in these bodies');

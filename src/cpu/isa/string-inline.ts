@@ -238,6 +238,7 @@ export const stringBody = (kind: StringKind, size: ElementBytes, slow: InsnHelpe
       }),
     );
   s.if(s.eq(s.addressSize(), s.c(32, pointerWidth(s))), () => s.if(s.isZero(s.repeat()), () => single(s, kind, size, rest), repeated));
+  s.again(s.and(rest.get(), s.eq(done.get(), s.c(32, ELEMENTS_AT_ONCE))));
   s.if(rest.get(), () => {
     s.setState(DONE, done.get());
     s.call(slow);

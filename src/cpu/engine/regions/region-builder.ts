@@ -47,8 +47,9 @@ export interface RegionImports {
 
 const REC = 0, LEFT = 1; // parameters; the record is known, so its local names the one that an exit is about
 const ENTRY_MASK = (TLB_ENTRIES - 1) << 5;
-/** How a region is left: to the record's handler; by the record's taken branch; to S.rip; to the record's own handler in the interpreter. */
-const BY_HANDLER = 0, BY_BRANCH = 1, BY_RIP = 2, BY_INTERPRETER = 3;
+/** How a region is left: to the record's handler; by the record's taken branch; to S.rip; to the record's own handler in the interpreter;
+ * to S.rip, which is no block's end. */
+const BY_HANDLER = 0, BY_BRANCH = 1, BY_RIP = 2, BY_INTERPRETER = 3, BY_TURN = 4;
 
 /** What is known at a point of the region. */
 interface Known {
@@ -139,7 +140,7 @@ export class RegionBuilder extends RegionState {
     f.get(REC).get(LEFT).returnCall(this.imports.branchSlow).end();
     f.get(LEFT).i32(0).op('i32.le_s').if();
     f.i32(0).get(LEFT).mem('i32.store', S.left);
-    f.i32(0).i32(LEFT_BY.blockEnd).mem('i32.store', S.leftBy).op('return').end();
+    f.i32(0).i32(0).i32(LEFT_BY.blockEnd).get(this.how).i32(BY_TURN).op('i32.eq').op('select').mem('i32.store', S.leftBy).op('return').end();
     f.i32(0).get(LEFT).returnCall(this.imports.dispatch);
     f.op('unreachable');
   }
@@ -690,6 +691,14 @@ export class RegionBuilder extends RegionState {
       this.spill();
       this.saveLeft();
       this.f.i32(this.record).i32(vector).i32(errorCode ?? -1).call(this.imports.raise).op('drop').op('return');
+    });
+  }
+  again(condition: Val): void {
+    this.get(condition);
+    this.aside(() => {
+      this.setState(S.rip, this.instructionRip());
+      this.tally();
+      this.leave(BY_TURN);
     });
   }
   call(fn: InsnHelper): void {
