@@ -43,9 +43,9 @@ function compare(engine: EngineChoice, mode: TimeMode, extension: ExtensionName,
 describe.each(['functional', 'cycle'] as const)('%s mode', (mode) => {
   const million = (...n: number[]): number[] => n.map((x) => x * 1_000_000);
   it.each([['vtx', 'hvm'], ['svm', 'hvm'], ['vtx', 'pv']] as const)('%s %s: everything compiled', (extension, path) => {
-    expect(compare('compiler', mode, extension, path, million(0.3, 1, 3))).toBe('same');
+    expect(compare('compiler', mode, extension, path, million(0.3, 1, 2))).toBe('same');
   }, 120_000);
   it.each([['vtx', 'pvhvm'], ['svm', 'hvm'], ['svm', 'native']] as const)('%s %s: what is hot compiled', (extension, path) => {
-    expect(compare('auto', mode, extension, path, million(3, 10))).toBe('same');
+    expect(compare('auto', mode, extension, path, million(2, 6))).toBe('same');
   }, 120_000);
 });
