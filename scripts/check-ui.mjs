@@ -136,6 +136,7 @@ try {
   await keyboard(page);
   await interrupts(page);
   await page.close();
+  await textScreen();
   await hostile();
 } finally {
   await app.close();
@@ -182,6 +183,36 @@ function sayingImage(message) {
   bytes.writeUInt32LE(LOAD + HEADER + code.length, HEADER + 1);
   bytes.set(text, HEADER + code.length);
   return bytes;
+}
+
+/** A Multiboot image that writes `words` (character, attribute) to text memory and ends. */
+function writingImage(words) {
+  const LOAD = 0x100000, HEADER = 32;
+  const code = [...words.flatMap((w, i) => [0x66, 0xc7, 5, (2 * i) & 255, 0x80, 0x0b, 0, w & 255, w >> 8]), 0xb0, 0, 0xe6, 0xf4]; // mov word [0xb8000 + 2 * i], w; mov al, 0; out 0xf4, al
+  const bytes = Buffer.alloc(HEADER + code.length);
+  [0x1badb002, 0x10000, -(0x1badb002 + 0x10000) >>> 0, LOAD, LOAD, 0, 0, LOAD + HEADER].forEach((word, i) => bytes.writeUInt32LE(word, 4 * i));
+  bytes.set(code, HEADER);
+  return bytes;
+}
+
+/** The text screen: untouched, written to, and untouched again at the beginning. */
+async function textScreen() {
+  const page = await openPage(), message = '<b>on the screen</b>';
+  await page.click('#tab-screen');
+  const untouched = await text(page, '#panel-screen');
+  await page.setInputFiles('header.top input[type=file]', { name: 'screen.bin', mimeType: 'application/octet-stream', buffer: writingImage([...message].map((c) => c.charCodeAt(0) | 0x1f00)) });
+  await page.waitForSelector('dialog[open] h3');
+  await page.getByRole('button', { name: 'Start the image' }).click();
+  await page.waitForTimeout(100);
+  await quiet(page);
+  await press(page, 'c');
+  await page.waitForSelector('.screen-row');
+  const row = await text(page, '.screen-row'), elements = await page.evaluate(() => document.querySelectorAll('.screen b').length);
+  say(row.trimEnd() === message && elements === 0, `what a guest writes to the screen is text in its tab: ${row.trimEnd()}`);
+  await page.screenshot({ path: join(shots, 'screen-1440-light.png') });
+  await press(page, 'Shift+C');
+  say(untouched === 'Nothing has been written to the screen yet.' && (await text(page, '#panel-screen')) === untouched, `and before it had: ${await text(page, '#panel-screen')}`);
+  await page.close();
 }
 
 /** An image of one's own, whose name and output try to be markup, terminal titles and links. */

@@ -43,3 +43,13 @@ export function isUntouched({ cells, cursor }: Screen): boolean {
   for (let i = 0; i < cells.length; i += 2) if ((cells[i] !== 0x20 || cells[i + 1] !== 0x07) && (cells[i] !== 0 || cells[i + 1] !== 0)) return false;
   return true;
 }
+
+const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && a.every((v, i) => v === b[i]);
+
+/** Would a person see the same? */
+export function sameScreen(a: Screen | NoScreen, b: Screen | NoScreen): boolean {
+  if ('reason' in a || 'reason' in b) return 'reason' in a && 'reason' in b && a.reason === b.reason;
+  const c = a.cursor, d = b.cursor;
+  return a.columns === b.columns && a.rows === b.rows && a.blink === b.blink && c.column === d.column && c.row === d.row && c.visible === d.visible &&
+    sameBytes(a.palette, b.palette) && sameBytes(a.cells, b.cells);
+}

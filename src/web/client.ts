@@ -9,7 +9,7 @@ export class EngineError extends Error {
   }
 }
 
-type Notice = Extract<FromWorker, { kind: 'progress' | 'console' }>;
+type Notice = Extract<FromWorker, { kind: 'progress' | 'console' | 'screen' }>;
 
 export class EngineClient {
   private readonly worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'xenolith' });

@@ -1,7 +1,7 @@
 /**
  * What page and worker say to each other. Everything is plain data: the worker owns the machine, the page only shows.
  *
- * Each request has one answer with its number. Between them the worker sends notices: progress of a run, console bytes. `interrupt` is
+ * Each request has one answer with its number. Between them the worker sends notices: progress of a run, console bytes, the screen. `interrupt` is
  * heard while another request runs; all others are answered in order.
  */
 
@@ -9,6 +9,7 @@ import type { Direction, ExitView, Position, StateView, StepKind, StopCondition,
 import type { MemoryView } from '../debug/session.js';
 import type { ExtensionName, PathName } from '../experiments/paths.js';
 import type { TimeMode } from '../machine/config.js';
+import type { NoScreen, Screen } from '../machine/screen.js';
 import type { TimelineWindow } from './timeline/window.js';
 
 /** A run of the comparison, as `xenolith compare` would make it. */
@@ -93,4 +94,6 @@ export type FromWorker =
   | { readonly kind: 'progress'; readonly position: Position; readonly cycle: number }
   /** COM1 from its beginning was cut to `keep` bytes, then got `bytes`. */
   | { readonly kind: 'console'; readonly keep: number; readonly bytes: Uint8Array }
+  /** The text screen, whenever it is another than last time. */
+  | { readonly kind: 'screen'; readonly screen: Screen | NoScreen }
   | { readonly kind: 'ready' };

@@ -7,6 +7,7 @@
 
 import { batch, computed, signal } from '@preact/signals';
 import type { Direction, ExitView, Position, StateView, StepKind, StopCondition, StopPoint, WalkView } from '../debug/api.js';
+import type { NoScreen, Screen } from '../machine/screen.js';
 import { parseSession } from '../debug/session-file.js';
 import { type Catalogue, loadAssets, loadCatalogue, loadSources, sha256 } from './assets.js';
 import { EngineClient, EngineError } from './client.js';
@@ -33,6 +34,8 @@ export const memory = signal<MemoryView | undefined>(undefined);
 export const timeline = signal<TimelineWindow | undefined>(undefined);
 /** COM1 from the beginning, as far as the machine has come. */
 export const consoleBytes = signal<Uint8Array>(new Uint8Array(0));
+/** The text screen; undefined before anything runs. */
+export const screen = signal<Screen | NoScreen | undefined>(undefined);
 /** C sources by path, once somebody needed them. */
 export const sources = signal<Readonly<Record<string, string>>>({});
 /** Files the user gave. */
@@ -50,6 +53,10 @@ function connect(): EngineClient {
     (notice) => {
       if (notice.kind === 'progress') {
         if (busy.value !== undefined) busy.value = { ...busy.value, cycle: notice.cycle, position: notice.position };
+        return;
+      }
+      if (notice.kind === 'screen') {
+        screen.value = notice.screen;
         return;
       }
       const next = new Uint8Array(notice.keep + notice.bytes.length);

@@ -43,6 +43,7 @@ describe('the stepper\'s commands', () => {
     expect(await say('c')).toBe('Watchpoint 1: 1 byte at 0x5000 written.');
     expect(await say('delete', 'catch cycle 500', 'c')).toBe('Cycle 500.');
     expect(await say('info walk 0x5000')).toBe('linear 0x5000\n=> physical 0x5000 in a 4-KByte page');
+    expect(await say('info screen')).toBe('Nothing has been written to the screen yet.');
     expect(await say('con')).toBe('serial:\n  H');
     expect(await say('help break')).toMatch(/^break ADDRESS\n[^]*Examples:/);
   });
@@ -64,7 +65,7 @@ describe('the stepper\'s commands', () => {
     ['p $tea', 'there is no register "tea"'],
     ['p 1 2', '"1 2" is not an address: write a number, $register, symbol, symbol+offset or file:line'],
     ['info vmcs', 'there is no VMCS or VMCB in use'],
-    ['info tea', 'there is no "info tea"; there are registers, breakpoints, exits, vmcs, vmcb, walk, domains, vcpus, history'],
+    ['info tea', 'there is no "info tea"; there are registers, breakpoints, exits, vmcs, vmcb, walk, domains, vcpus, screen, history'],
     ['goto tea', '"tea" is neither "cycle N" nor a position such as 1000 or 1000.2'],
     ['delete 7', 'there is no breakpoint 7'],
     ['watch 0 5000', 'a watchpoint has 1 to 4096 bytes, not 5000'],

@@ -2,7 +2,9 @@
 
 import { writeFileSync } from 'node:fs';
 import type { RegisterGroupView } from '../../debug/api.js';
+import { screenRows, UNTOUCHED } from '../../debug/screen-text.js';
 import { writeSession } from '../../debug/session-file.js';
+import { isUntouched } from '../../machine/screen.js';
 import { reasonOf } from '../errors.js';
 import { sha256 } from '../report/write.js';
 import { type Command, CommandError, type Context, countOf, numberOf } from './command.js';
@@ -90,6 +92,15 @@ const INFO: Readonly<Record<string, { help: string; run: (c: Context, argument: 
     },
   },
   vcpus: { help: 'where each processor stands', run: ({ session, print }) => print(...session.state().vcpus.map((p) => cut(`${p.vcpu === session.vcpu ? '=>' : '  '} vCPU ${p.vcpu}  ${p.level}: ${placeText(p)}`))) },
+  screen: {
+    help: "the machine's text screen",
+    run({ session, print }) {
+      const screen = session.machine.screen();
+      if ('reason' in screen) return print(`Nothing to be seen: ${screen.reason}.`);
+      if (isUntouched(screen)) return print(UNTOUCHED);
+      print(...screenRows(screen).map((r) => r.trimEnd()));
+    },
+  },
   history: {
     help: 'what going back costs: snapshots and their memory',
     run({ session, print }) {

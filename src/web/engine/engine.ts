@@ -7,6 +7,7 @@
 import type { Position, StateView } from '../../debug/api.js';
 import { Session, SessionError } from '../../debug/session.js';
 import { checkConfiguration, parseSession, recordOf, replaySession, type SessionConfiguration, writeSession } from '../../debug/session-file.js';
+import { type NoScreen, type Screen, sameScreen } from '../../machine/screen.js';
 import type { FileText, FromWorker, RequestName, Requests, Statistics } from '../protocol.js';
 import { configurationOf } from '../session-spec.js';
 import { TimelineRecorder } from '../timeline/recorder.js';
@@ -53,6 +54,8 @@ export class Engine {
   private current: Running | undefined;
   /** COM1 as the page has it. */
   private shown: Uint8Array = new Uint8Array(0);
+  /** The screen as the page has it. */
+  private shownScreen: Screen | NoScreen | undefined;
   private told = 0;
 
   constructor(private readonly tell: (notice: FromWorker) => void) {}
@@ -108,7 +111,7 @@ export class Engine {
     if (saved !== undefined) await resume(running, saved);
     // Only now: when anything above fails, the machine that was there before stays.
     this.current = running;
-    this.showConsole();
+    this.showOutput();
     return position === undefined || atBeginning(position) ? this.state() : this.move((s) => s.goTo(position));
   }
 
@@ -122,7 +125,7 @@ export class Engine {
     if (now - this.told > PROGRESS_MS) {
       this.told = now;
       this.tell({ kind: 'progress', position: this.session.position, cycle: this.session.cycle });
-      this.showConsole();
+      this.showOutput();
     }
     await letMessagesIn();
   }
@@ -135,7 +138,7 @@ export class Engine {
     } finally {
       log.rewound(session.cycle);
       recorder.settle();
-      this.showConsole();
+      this.showOutput();
     }
     return this.state();
   }
@@ -146,6 +149,15 @@ export class Engine {
     log.forget(session.cycle);
     recorder.forget();
     return this.state();
+  }
+
+  /** What the machine shows of itself: its serial port and its screen. */
+  private showOutput(): void {
+    this.showConsole();
+    const screen = this.session.machine.screen();
+    if (this.shownScreen !== undefined && sameScreen(screen, this.shownScreen)) return;
+    this.tell({ kind: 'screen', screen });
+    this.shownScreen = screen;
   }
 
   /** Tells the page what its console lacks, or has too much. */
