@@ -64,6 +64,8 @@ export class RegionBuilder extends RegionState {
   /** Cycles and instructions of this block that are not yet subtracted and counted. */
   private cycles = 0;
   private retired = 0;
+  /** Arms of `if` in the description that is being emitted. */
+  private arm = 0;
   /** Memory accesses of the instruction so far. */
   private accesses = 0;
   /** Depths of the blocks and loops to branch to. */
@@ -213,6 +215,8 @@ export class RegionBuilder extends RegionState {
     f.release();
     this.step = step;
     this.accesses = 0;
+    this.changed = false;
+    this.arm = 0;
     if (step.info === undefined) {
       this.flush();
       return this.chargeFetch(step.record + RECORD_BYTES);
@@ -297,6 +301,7 @@ export class RegionBuilder extends RegionState {
   override if(condition: Val, then: () => void, otherwise?: () => void): void {
     this.get(condition).f.if();
     const { dirty, kind } = this;
+    this.arm++;
     then();
     const after = { dirty: this.dirty, kind: this.kind };
     this.dirty = dirty;
@@ -305,6 +310,7 @@ export class RegionBuilder extends RegionState {
       this.f.op('else');
       otherwise();
     }
+    this.arm--;
     this.f.end();
     this.dirty |= after.dirty;
     if (this.kind !== after.kind) this.kind = UNKNOWN;
@@ -477,6 +483,7 @@ export class RegionBuilder extends RegionState {
     return this.loadAt(width, 0);
   }
   writeAccess(a: Access, v: Val): void {
+    this.changed = true;
     if (a.plain === true) this.storeAt(a.address, 0, v);
     else this.storeChecked((a.address as V).local, v);
   }
@@ -714,6 +721,8 @@ export class RegionBuilder extends RegionState {
   }
   /** What is known of registers and flags stays: nothing is loaded again. */
   override compute(fn: InsnHelper): void {
+    // What is needed only sometimes is the interpreter's, like a memory access that misses, so that loops have no calls.
+    if (this.arm > 0 && !this.changed && this.missLeaves) return this.leaveHere();
     const { f, dirty, kind } = this;
     this.spill();
     this.saveLeft();

@@ -71,6 +71,8 @@ export abstract class RegionState extends CodeBuilder {
   /** Registers (bits of `slotOf`) whose local may differ from the state. */
   protected dirty = 0;
   protected kind: number = UNKNOWN;
+  /** The instruction has changed something that beginning it again would change again. */
+  protected changed = false;
   protected readonly flagResult: number;
   protected readonly flagKind: number;
   protected readonly flagA: number;
@@ -175,6 +177,7 @@ export abstract class RegionState extends CodeBuilder {
   }
   override setState(address: number, v: Val): void {
     const slot = slotOf(address);
+    if (address < S.scratch || address >= S.scratch + 128) this.changed = true;
     if (slot >= 0) return this.writeSlot(address, v);
     if (address === S.flagsRes) {
       // Whatever the old result means to the other flags must be worked out before it goes.
@@ -224,6 +227,7 @@ export abstract class RegionState extends CodeBuilder {
     return this.take(width);
   }
   private writeSlot(address: number, v: Val): void {
+    this.changed = true;
     const { f } = this;
     const slot = slotOf(address);
     this.mustUse(slot);
@@ -262,6 +266,7 @@ export abstract class RegionState extends CodeBuilder {
     return super.get(v);
   }
   override setArithmeticFlags(result: Val, carries: Val, options?: { keepCF?: boolean }): void {
+    this.changed = true;
     const { f } = this;
     const { width } = carries;
     if (options?.keepCF === true) {
