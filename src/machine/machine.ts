@@ -43,8 +43,8 @@ const ATTR_CODE = 0xc09b, ATTR_DATA = 0xc093;
 const X2APIC_BIT = 1 << 21;
 const FOUR_GIB = 0x1_0000_0000;
 
-/** In cycle mode a region gains less, so that a place must be seen more often. */
-const CYCLE_THRESHOLD = 8;
+/** In cycle mode a region gains less (most of the time goes into the timing core), so a place must be seen much more often. */
+const CYCLE_THRESHOLD = 400;
 function compilerFor({ engine, mode, stopwatch }: MachineConfig): CompilerOptions | undefined {
   if (engine === 'interpreter') return undefined;
   const options = engine === 'compiler' ? EAGER_COMPILER : mode === 'cycle' ? { ...DEFAULT_COMPILER, threshold: CYCLE_THRESHOLD } : DEFAULT_COMPILER;
