@@ -165,7 +165,7 @@ async function sessions(page) {
 async function interrupts(page) {
   await page.evaluate(() => document.activeElement?.blur());
   await page.keyboard.press('c');
-  await page.waitForTimeout(400);
+  await page.waitForTimeout(30);
   await page.keyboard.press('Escape');
   await quiet(page);
   say((await text(page, '.status')) === 'Interrupted.', `Escape interrupts a run: ${await text(page, '.status')}`);
