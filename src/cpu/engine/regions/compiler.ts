@@ -107,9 +107,9 @@ export class Compiler {
     this.reader = new RegionReader(m, handlers, (record) => this.handlerOf(record, m.u32[(record + R.handler) >>> 2]!));
     const first = timing ? FETCH_AT + 1 : Object.keys(IMPORTS).length;
     const slow = Object.fromEntries(Object.keys(SLOW_IMPORTS).map((n, i) => [n, first + i])) as Record<SlowImport, number>;
-    const { access, segmentAccess, commit, helper, raise, arrive, branchSlow, dispatch } = IMPORT_INDEX;
+    const { commit, helper, raise, arrive, branchSlow, dispatch } = IMPORT_INDEX;
     this.imports = {
-      access, segmentAccess, commit, helper, raise, arrive, branchSlow, dispatch, ...slow,
+      commit, helper, raise, arrive, branchSlow, dispatch, ...slow,
       ...(timing ? { timing: { data: TIMING_INDEX.data, branch: TIMING_INDEX.branch, jump: TIMING_INDEX.jump, span: TIMING_INDEX.span, string: TIMING_INDEX.string, fetchAt: FETCH_AT } } : {}),
     };
   }

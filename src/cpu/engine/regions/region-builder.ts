@@ -31,8 +31,6 @@ import { type RegionEmitter, RegionState } from './region-state.js';
 
 /** Indices of the functions that a region's module imports. */
 export interface RegionImports {
-  readonly access: number;
-  readonly segmentAccess: number;
   readonly commit: number;
   readonly helper: number;
   readonly raise: number;
