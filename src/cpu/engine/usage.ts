@@ -23,7 +23,6 @@ export interface Usage {
   readonly namedWritten: number;
   /** Operands that it writes. */
   readonly written: ReadonlySet<number>;
-  readonly writesFlags: boolean;
   readonly stores: boolean;
   /** Runs a helper, if only sometimes: that may want the chain to leave behind it. */
   readonly calls: boolean;
@@ -36,14 +35,12 @@ export interface Usage {
 class UsageProbe extends InterpreterBuilder {
   named = 0;
   namedWritten = 0;
-  writesFlags = false;
   stores = false;
   ends: Usage['ends'];
   accesses = 0;
   calls = 0;
 
   private note(address: number, write: boolean): void {
-    if (address === S.flagsRes || address === S.flagsAux) this.writesFlags ||= write;
     const slot = slotOf(address);
     if (slot < 0) return;
     this.named |= 1 << slot;
@@ -96,6 +93,6 @@ export function usageOf(spec: InsnSpec, v: Variant): Usage {
   const p = new UsageProbe(v);
   spec.body(p, ...p.operands());
   return {
-    named: p.named, namedWritten: p.namedWritten, written: p.writes(), writesFlags: p.writesFlags, stores: p.stores, calls: p.calls > 0, accesses: p.accesses, ends: p.ends,
+    named: p.named, namedWritten: p.namedWritten, written: p.writes(), stores: p.stores, calls: p.calls > 0, accesses: p.accesses, ends: p.ends,
   };
 }

@@ -21,7 +21,8 @@ import { FETCH_AT, HANDLER_TYPE, IMPORTS, IMPORT_INDEX, TIMING_IMPORTS, TIMING_I
 import type { Handlers } from '../handlers.js';
 import { P, PAGE_HEADER, R } from '../record.js';
 import { slotOf } from '../usage.js';
-import { RegionBuilder, type RegionImports } from './region-builder.js';
+import { RegionBuilder } from './region-builder.js';
+import type { RegionImports } from './region-frame.js';
 import { SLOW_IMPORTS, type SlowImport } from './slow-paths.js';
 import { type Block, RegionReader, edgesOf } from './region.js';
 import { analyse } from './structure.js';
@@ -204,15 +205,15 @@ export class Compiler {
   }
   private make(page: number, record: number): boolean {
     const { m, handlers, stats, options } = this;
-    const read = this.reader.read(page, record);
-    if (read === undefined) return false;
-    const order = analyse(read.blocks[0]!);
+    const entry = this.reader.read(page, record);
+    if (entry === undefined) return false;
+    const order = analyse(entry);
     const pages = [...new Set(order.flatMap((b) => (b.page === undefined ? [] : [b.page.hpaPage])))];
     const { used, written, dirtyAt } = this.registers(order);
     const mode = m.u32[(page + P.mode) >>> 2]!;
-    const builder = new RegionBuilder(m, mode === MODE.bits64 ? 64 : 32, this.imports, used, written, dirtyAt, mode === MODE.bits64 ? 0 : m.u32[S.flatSegments >>> 2]! & USUALLY_FLAT, (r) =>
-      this.handlerOf(r, m.u32[(r + R.handler) >>> 2]!),
-    );
+    const wide = mode === MODE.bits64, interpreter = (r: number): number => this.handlerOf(r, m.u32[(r + R.handler) >>> 2]!);
+    const flat = wide ? 0 : m.u32[S.flatSegments >>> 2]! & USUALLY_FLAT;
+    const builder = new RegionBuilder(m, wide ? 64 : 32, this.imports, used, written, interpreter, flat, dirtyAt);
     const emitter = builder.region(order);
     const module = new ModuleBuilder(RAM_BASE / 65536, MAX_PAGES);
     module.type(HANDLER_TYPE);

@@ -5,7 +5,7 @@ import type { OperandKind } from '../forms.js';
 import { ACCESS_RMW, ACCESS_WRITE } from '../host-imports.js';
 import type { Access } from '../interpreter-builder.js';
 import { R } from '../record.js';
-import type { RegionBuilder } from './region-builder.js';
+import type { RegionMemory } from './region-memory.js';
 
 export class RegionOperand implements Operand {
   readonly width: Width;
@@ -15,7 +15,7 @@ export class RegionOperand implements Operand {
   private access: Access | undefined;
 
   constructor(
-    private readonly b: RegionBuilder,
+    private readonly b: RegionMemory,
     private readonly k: OperandKind,
     private readonly index: number,
   ) {

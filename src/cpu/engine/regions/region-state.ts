@@ -1,11 +1,11 @@
 /**
  * The part of a region's builder that keeps registers and flags in locals.
  *
- * A register that a description writes is only marked; it is stored to the state before helpers and where the region is left. Flags are remembered as an operation and its operands (flag-kinds.ts), and worked out where somebody looks.
+ * A register that a description writes is only marked; it is stored to the state before helpers and where the region is left. Flags are
+ * remembered as an operation and its operands (flag-kinds.ts), and worked out where somebody looks.
  */
 
-import { FunctionEmitter } from '../../../wasm/function.js';
-import { I32, I64, V128, type ValueType } from '../../../wasm/opcodes.js';
+import { I32, I64, V128 } from '../../../wasm/opcodes.js';
 import type { CarryOperation, ConditionCode, FlagName, Val, Width } from '../../builder.js';
 import { S, XMM_STRIDE, gprAddress } from '../../state.js';
 import { V } from '../arithmetic-builder.js';
@@ -13,46 +13,7 @@ import { CodeBuilder } from '../code-builder.js';
 import { HANDLER_TYPE } from '../host-imports.js';
 import { slotOf } from '../usage.js';
 import { KIND, LOGIC, UNKNOWN, emitAux, kindOf, operationOf, widthOf } from './flag-kinds.js';
-
-/** Temporaries are used again by every instruction, so that a long region has few locals. */
-export class RegionEmitter extends FunctionEmitter {
-  /** Blocks, loops and ifs that are open. */
-  depth = 0;
-  private readonly pools = new Map<ValueType, { locals: number[]; used: number }>();
-
-  fixed(type: ValueType): number {
-    return super.local(type);
-  }
-  override local(type: ValueType): number {
-    let pool = this.pools.get(type);
-    if (pool === undefined) this.pools.set(type, (pool = { locals: [], used: 0 }));
-    if (pool.used === pool.locals.length) pool.locals.push(super.local(type));
-    return pool.locals[pool.used++]!;
-  }
-  override if(): this {
-    this.depth++;
-    return super.if();
-  }
-  override block(): this {
-    this.depth++;
-    return super.block();
-  }
-  override loop(): this {
-    this.depth++;
-    return super.loop();
-  }
-  override end(): this {
-    this.depth--;
-    return super.end();
-  }
-  /** Branches to the block or loop that was begun at a depth. */
-  brTo(depth: number): this {
-    return this.br(this.depth - depth);
-  }
-  release(): void {
-    for (const pool of this.pools.values()) pool.used = 0;
-  }
-}
+import { RegionEmitter } from './region-emitter.js';
 
 /** Values of `carries` that are computed only when somebody wants them. */
 class CarryVector extends V {
@@ -195,7 +156,7 @@ export abstract class RegionState extends CodeBuilder {
   /** Writes a register operand: 32 bits clear the upper half of a general register. */
   writeRegisterAt(address: number, v: Val): void {
     const slot = slotOf(address);
-    if (slot < 0) return super.setState(address, v);
+    if (slot < 0) return this.setState(address, v);
     this.writeSlot(address, slot < 16 && v.width === 32 ? this.zext(v, 64) : v);
   }
   protected copy(local: number, width: Width): Val {

@@ -15,7 +15,7 @@ import type { HandlerInfo, Handlers } from '../handlers.js';
 import { P, PAGE_HEADER, R, RECORD_BYTES, RF_SAME_PAGE } from '../record.js';
 
 /** Bounds of one region: they bound the time that compiling it takes. */
-export const MAX_INSTRUCTIONS = 200, MAX_BLOCKS = 80;
+const MAX_INSTRUCTIONS = 200, MAX_BLOCKS = 80;
 const MAX_PAGES = 4;
 /** Return addresses that one RET is compared with. */
 const MAX_SITES = 4;
@@ -125,10 +125,10 @@ export class RegionReader {
   }
 
   /**
-   * The blocks of the region that grows from `head` in the page that runs now; the first is the head's. Undefined when the head itself
-   * cannot be compiled.
+   * The first block, and by its edges the others, of the region that grows from `head` in the page that runs now. Undefined when the
+   * head itself cannot be compiled.
    */
-  read(structure: number, head: number): { blocks: Block[]; pages: readonly CodePage[] } | undefined {
+  read(structure: number, head: number): Block | undefined {
     const { base } = this.handlers;
     const first = this.page(structure, 0), pages = [first];
     const seen = new Map<number, HandlerInfo | undefined>();
@@ -178,7 +178,7 @@ export class RegionReader {
     }
     if (!seen.has(head)) return undefined;
     const known = new Map([...leaders].filter(([l]) => seen.has(l) || joins.has(l)));
-    return { blocks: this.blocks(pages, known, seen, sites), pages };
+    return this.blocks(pages, known, seen, sites)[0];
   }
   /** Where a `goto` or `pageEnd` record leads. */
   private joined(pages: CodePage[], page: CodePage, record: number): Place | undefined {

@@ -1,0 +1,194 @@
+/**
+ * The part of a region's builder that knows what is around an instruction: its record, what has been charged, and the ways out.
+ *
+ * The cost of instructions is summed while compiling and subtracted once a block. All ways out meet in one place behind the code
+ * (`exits`), where the state is made exact: so a way out is a few bytes wherever it is needed.
+ */
+
+import type { LinearMemory } from '../../../mem/linear-memory.js';
+import { I32 } from '../../../wasm/opcodes.js';
+import type { Val } from '../../builder.js';
+import type { InsnHelper } from '../../insn.js';
+import { LEFT_BY, S } from '../../state.js';
+import { helperId } from '../helpers.js';
+import { HANDLER_TYPE_INDEX } from '../interpreter-builder.js';
+import { R } from '../record.js';
+import { UNKNOWN } from './flag-kinds.js';
+import type { Step } from './region.js';
+import { RegionState } from './region-state.js';
+
+/** Indices of the functions that a region's module imports. */
+export interface RegionImports {
+  readonly commit: number;
+  readonly helper: number;
+  readonly raise: number;
+  readonly arrive: number;
+  readonly branchSlow: number;
+  readonly dispatch: number;
+  readonly flagsAux: number;
+  readonly slowAccess: number;
+  /** Cycle mode only. */
+  readonly timing?: { readonly data: number; readonly branch: number; readonly jump: number; readonly span: number; readonly string: number; readonly fetchAt: number };
+}
+
+/** Parameters; the record is known, so its local names the one that an exit is about. */
+export const REC = 0, LEFT = 1;
+/**
+ * How a region is left: to the record's handler; by the record's taken branch; to S.rip; to the record's own handler in the interpreter;
+ * to S.rip, which is no block's end.
+ */
+export const BY_HANDLER = 0, BY_BRANCH = 1, BY_RIP = 2, BY_INTERPRETER = 3, BY_TURN = 4;
+
+export abstract class RegionFrame extends RegionState {
+  protected step!: Step;
+  /** Cycles and instructions of this block that are not yet subtracted and counted. */
+  protected cycles = 0;
+  protected retired = 0;
+  protected readonly choice: number;
+  private readonly how: number;
+  private exit = 0;
+
+  /** @param used registers that the region names (bits of `slotOf`) @param written those that it may change */
+  constructor(
+    protected readonly m: LinearMemory,
+    readonly codeSize: 32 | 64,
+    protected readonly imports: RegionImports,
+    used: number,
+    protected readonly written: number,
+    /** The interpreter's handler of a record. */
+    private readonly interpreter: (record: number) => number,
+  ) {
+    super(used, imports.flagsAux);
+    this.how = this.f.fixed(I32);
+    this.choice = this.f.fixed(I32);
+  }
+  protected get instructionName(): string {
+    return this.step.info?.spec.name ?? 'a line';
+  }
+
+  // ---- the record
+
+  get record(): number {
+    return this.step.record;
+  }
+  /** A signed or unsigned field of the record, as a number. */
+  fieldI32(offset: number): number {
+    return this.m.i32[(this.record + offset) >>> 2]!;
+  }
+  fieldU8(offset: number): number {
+    return this.m.u8[this.record + offset]!;
+  }
+  field64(offset: number): bigint {
+    return this.m.view.getBigUint64(this.record + offset, true);
+  }
+  isWritten(index: number): boolean {
+    return this.step.info!.usage.written.has(index);
+  }
+  isMemory(kind: string): boolean {
+    return kind === 'mem' || (kind === 'rm' && this.step.info!.variant.addressing !== 'register');
+  }
+
+  protected get offset(): number {
+    return this.m.u16[(this.record + R.off) >>> 1]!;
+  }
+  /** RIP at a distance from the instruction's beginning. */
+  protected ripBehind(bytes: number): Val {
+    const rip = this.add(this.copy(this.codeBase, 64), this.c(64, this.offset + bytes));
+    return this.is64 ? rip : this.and(rip, this.c(64, 0xffff_ffff));
+  }
+
+  // ---- what has been charged
+
+  protected tally(): void {
+    this.cycles += this.imports.timing === undefined ? 1 : this.m.u16[(this.step.record + R.cost) >>> 1]!;
+    this.retired++;
+  }
+  /** Subtracts and counts what has run. */
+  protected flush(): void {
+    const { f } = this;
+    if (this.cycles !== 0) f.get(LEFT).i32(this.cycles).op('i32.sub').set(LEFT);
+    if (this.imports.timing !== undefined && this.retired !== 0) this.addRetired(this.retired);
+    this.cycles = this.retired = 0;
+  }
+  protected addRetired(n: number): void {
+    this.f.i32(0).i32(0).mem('i32.load', S.retired).i32(n).op('i32.add').mem('i32.store', S.retired);
+  }
+  /** Around a call that may look at the time or change it: S.left (and S.retired) as if the block had been charged so far. */
+  protected saveLeft(): void {
+    const { f } = this;
+    f.i32(0).get(LEFT);
+    if (this.cycles !== 0) f.i32(this.cycles).op('i32.sub');
+    f.mem('i32.store', S.left);
+    if (this.imports.timing !== undefined && this.retired !== 0) this.addRetired(this.retired);
+  }
+  protected restoreLeft(): void {
+    const { f } = this;
+    f.i32(0).mem('i32.load', S.left);
+    if (this.cycles !== 0) f.i32(this.cycles).op('i32.add');
+    f.set(LEFT);
+    if (this.imports.timing !== undefined && this.retired !== 0) this.addRetired(-this.retired);
+  }
+
+  // ---- ways out
+
+  /** Emits what `body` does between the beginning of a function and its ways out. */
+  protected withExits(body: () => void): void {
+    const { f } = this;
+    f.block();
+    this.exit = f.depth;
+    body();
+    f.op('unreachable').end();
+    this.exits();
+  }
+  /** All ways out end here: the state is made exact, then the chain goes on. */
+  private exits(): void {
+    const { f } = this;
+    this.dirty = this.written;
+    this.kind = UNKNOWN;
+    this.spill();
+    f.get(this.how).i32(BY_HANDLER).op('i32.eq').if();
+    f.get(REC).get(LEFT).get(REC).mem('i32.load', R.handler).returnCallIndirect(HANDLER_TYPE_INDEX).end();
+    f.get(this.how).i32(BY_INTERPRETER).op('i32.eq').if();
+    f.get(REC).get(LEFT).get(this.choice).returnCallIndirect(HANDLER_TYPE_INDEX).end();
+    f.get(this.how).i32(BY_BRANCH).op('i32.eq').if();
+    f.get(REC).get(LEFT).returnCall(this.imports.branchSlow).end();
+    f.get(LEFT).i32(0).op('i32.le_s').if();
+    f.i32(0).get(LEFT).mem('i32.store', S.left);
+    f.i32(0).i32(0).i32(LEFT_BY.blockEnd).get(this.how).i32(BY_TURN).op('i32.eq').op('select').mem('i32.store', S.leftBy).op('return').end();
+    f.i32(0).get(LEFT).returnCall(this.imports.dispatch);
+    f.op('unreachable');
+  }
+  /** Leaves the region, everything so far subtracted. */
+  protected leave(how: number, record = 0): void {
+    const { f } = this;
+    this.flush();
+    f.i32(how).set(this.how);
+    if (record !== 0) f.i32(record).set(REC);
+    if (how === BY_INTERPRETER) f.i32(this.interpreter(record)).set(this.choice);
+    f.brTo(this.exit);
+  }
+
+  /** Emits a way out; what is known behind it is as before it. */
+  private keeping(exit: () => void): void {
+    const { dirty, kind, cycles, retired } = this;
+    exit();
+    Object.assign(this, { dirty, kind, cycles, retired });
+  }
+  /** A way out if the wasm stack's top is not zero. */
+  protected aside(exit: () => void): void {
+    this.f.if();
+    this.keeping(exit);
+    this.f.end();
+  }
+  /** Leaves to the interpreter before the instruction. */
+  protected leaveHere(): void {
+    this.keeping(() => this.leave(BY_INTERPRETER, this.record));
+  }
+  /** Runs a helper with exact state; leaves if it says so. Its changes of registers and flags are in the state alone. */
+  protected runHelper(fn: InsnHelper): void {
+    this.spill();
+    this.saveLeft();
+    this.f.i32(this.record).i32(helperId(fn)).call(this.imports.helper).if().op('return').end();
+    this.restoreLeft();
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * The part of a region's builder that goes with a transfer of control: what it is charged, whether the chain has to be left there, and
+ * whether the page that it leads to is still the one that was compiled.
+ */
+
+import type { Val } from '../../builder.js';
+import { S } from '../../state.js';
+import { R } from '../record.js';
+import { LEFT } from './region-frame.js';
+import { RegionMemory } from './region-memory.js';
+import type { Block, CodePage, Edge } from './region.js';
+
+export abstract class RegionTransfers extends RegionMemory {
+  /** The block that is being emitted. */
+  protected block!: Block;
+
+  // ---- what is charged
+
+  protected chargeFetch(record: number): void {
+    const { timing } = this.imports;
+    if (timing !== undefined) this.f.get(LEFT).i32(record).call(timing.fetchAt).op('i32.sub').set(LEFT);
+  }
+  protected predictorPc(plus: number): void {
+    this.f.get(this.codeBase).op('i32.wrap_i64').i32(this.offset + plus).op('i32.add');
+  }
+  protected chargeBranch(kind: number): void {
+    const { timing } = this.imports;
+    if (timing === undefined) return;
+    const { f } = this;
+    f.get(LEFT);
+    this.predictorPc(0);
+    f.i32(kind);
+    this.predictorPc(this.fieldU8(R.len));
+    f.i32(this.hint).call(timing.branch).op('i32.sub').set(LEFT);
+  }
+  protected chargeJump(rip: Val): void {
+    const { timing } = this.imports;
+    if (timing === undefined) return;
+    const { f } = this;
+    f.get(LEFT);
+    this.predictorPc(0);
+    this.get(this.trunc(rip, 32));
+    this.predictorPc(this.fieldU8(R.len));
+    f.i32(this.hint).call(timing.jump).op('i32.sub').set(LEFT);
+  }
+
+  // ---- whether to go on
+
+  /** Puts on the wasm stack: the slice is used up, or the region is to be left. */
+  protected mustLeave(): void {
+    this.f.get(LEFT).i32(0).op('i32.le_s');
+    if (this.looks) this.f.i32(0).mem('i32.load', S.leaveRegion).op('i32.or');
+  }
+  /**
+   * Leaves by a branch or jump where the slice ends. Cycles that were only withheld for the next look at the guest are taken first:
+   * that look is for interpreted code.
+   */
+  protected leaveEnded(how: number, record: number, looks = this.looks): void {
+    const { f } = this;
+    f.get(LEFT).i32(0).mem('i32.load', S.sampleSpare).op('i32.add').i32(0).op('i32.le_s');
+    if (looks) f.i32(0).mem('i32.load', S.leaveRegion).op('i32.or');
+    this.aside(() => this.leave(how, record));
+    f.get(LEFT).i32(0).mem('i32.load', S.sampleSpare).op('i32.add').set(LEFT);
+    f.i32(0).i32(0).mem('i32.load', S.sliceBudget).i32(0).mem('i32.load', S.sampleSpare).op('i32.add').mem('i32.store', S.sliceBudget);
+    f.i32(0).i32(0).mem('i32.store', S.sampleSpare);
+  }
+  /** Something that this instruction calls may want the region to be left behind it. */
+  protected get looks(): boolean {
+    const { usage } = this.step.info!;
+    return usage.calls || (this.imports.timing !== undefined && usage.accesses > 1);
+  }
+  protected distanceTo(page: CodePage): number {
+    return page.distance - this.block.page!.distance;
+  }
+  /** ORs: a page is not in the software TLB for execution any more, where the dispatcher would leave, or it is another one. */
+  protected pageMoved(page: CodePage): void {
+    const { f } = this;
+    f.get(this.codeBase).i32(0).mem('i64.load', S.csBase).op('i64.add');
+    const distance = this.distanceTo(page);
+    if (distance !== 0) f.i64(BigInt(distance)).op('i64.add');
+    if (!this.is64) f.i64(0xffff_ffffn).op('i64.and');
+    f.set(this.wide);
+    const entry = this.tlbEntry(() => f.get(this.wide));
+    f.get(entry).mem('i64.load', 24).get(this.wide).op('i64.ne').op('i32.or');
+    f.get(entry).mem('i32.load', 20).i32(page.hpaPage).op('i32.ne').op('i32.or');
+  }
+  /** What comes with an edge's target: its page, if that is another one, becomes the one that runs; the fetch. */
+  protected arrive(e: Edge): void {
+    const { f } = this;
+    const page = e.page!, distance = this.distanceTo(page);
+    if (page !== this.block.page) {
+      if (this.imports.timing !== undefined && page.account !== 0) {
+        f.i32(0).mem('i32.load', S.account).i32(page.account).op('i32.ne').if();
+        f.i32(page.account).get(LEFT).call(this.imports.arrive).op('drop').end();
+      }
+      f.get(this.codeBase).i64(BigInt(distance)).op('i64.add');
+      if (!this.is64) f.i64(0xffff_ffffn).op('i64.and');
+      f.set(this.codeBase);
+      f.i32(0).get(this.codeBase).mem('i64.store', S.codeBase);
+      f.i32(0).i32(page.structure).mem('i32.store', S.currentPage);
+    }
+    this.chargeFetch(e.record);
+  }
+}
