@@ -20,6 +20,15 @@ describe('compiler', () => {
     expect([stats.regions, stats.bytes]).toEqual([0, 0]);
   });
 
+  it('finds both halves of a loop whose length divides the time between two looks', () => {
+    const t = new TestMachine(undefined, { ...DEFAULT_COMPILER, sample: 1000 });
+    // mov ecx, 50000; loop: call rax; dec ecx; jnz loop; and a function of six nops: ten cycles
+    const code = [0xb9, 0x50, 0xc3, 0, 0, 0xff, 0xd0, 0xff, 0xc9, 0x75, 0xfa];
+    t.phys.write(at + 0x100, Uint8Array.of(...Array<number>(6).fill(0x90), 0xc3));
+    t.execute(code, { [RAX]: BigInt(at + 0x100) });
+    expect(t.vcpu.engine.compiler!.stats.regions).toBe(2);
+  });
+
   it('gives everything up when the house is full, and goes on', () => {
     const t = new TestMachine(undefined, { ...EAGER_COMPILER, maxRegions: 2 });
     for (let i = 0; i < 6; i++) {

@@ -1,5 +1,5 @@
 /**
- * The compiler: finds hot code by looking where the guest is every SAMPLE cycles, makes regions of it, and installs them.
+ * The compiler: finds hot code by looking where the guest is every `sample` cycles or a few less, makes regions of it, and installs them.
  *
  * A region is installed by putting its table index in the place of its first record's handler; the interpreter's chain runs into
  * it like into any other handler. The interpreter's own index is kept, so that a region can be taken out again: when its page is
@@ -104,7 +104,7 @@ export class Compiler {
     private readonly timing: boolean,
     readonly options: CompilerOptions = DEFAULT_COMPILER,
   ) {
-    this.untilSample = options.sample;
+    this.untilSample = this.interval;
     this.reader = new RegionReader(m, handlers, (record) => this.handlerOf(record, m.u32[(record + R.handler) >>> 2]!));
     const first = timing ? FETCH_AT + 1 : Object.keys(IMPORTS).length;
     const slow = Object.fromEntries(Object.keys(SLOW_IMPORTS).map((n, i) => [n, first + i])) as Record<SlowImport, number>;
@@ -146,12 +146,17 @@ export class Compiler {
     if (spare !== this.cutOff) {
       this.stats.samples++;
       this.stats.hits++;
-      this.untilSample = this.options.sample;
+      this.untilSample = this.interval;
     } else this.untilSample -= i32[S.sliceBudget >>> 2]! - i32[S.left >>> 2]! - this.from;
     if (spare === 0) return;
     i32[S.sliceBudget >>> 2]! += spare;
     i32[S.left >>> 2]! += spare;
     i32[S.sampleSpare >>> 2] = 0;
+  }
+  /** Cycles to the next look: never the same number twice, or a loop that divides it would be looked at in one place for good. */
+  private get interval(): number {
+    const { sample } = this.options, random = Math.imul(this.stats.samples, 0x9e37_79b1) >>> 16;
+    return sample - ((random * (sample >>> 3)) >>> 16);
   }
   get due(): boolean {
     return this.untilSample <= 0;
@@ -163,7 +168,7 @@ export class Compiler {
   sample(blockEnd: boolean): void {
     const { m, stats } = this;
     stats.samples++;
-    this.untilSample = this.options.sample;
+    this.untilSample = this.interval;
     if (!blockEnd) return;
     const record = this.recordHere();
     if (record === 0 || this.installed.has(record)) return;
