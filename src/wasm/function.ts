@@ -3,11 +3,20 @@
 import { Bytes } from './bytes.js';
 import { OP, OP_FC, OP_SIMD, VOID_BLOCK, type OpName, type SimdOpName, type ValueType } from './opcodes.js';
 
+/** Functions that are called through the module's table: the type index of the one at each place. */
+export interface TableFunctions {
+  readonly types: readonly number[];
+}
+
 export class FunctionEmitter {
   readonly code = new Bytes(512);
   private readonly locals: ValueType[] = [];
 
-  constructor(readonly params: readonly ValueType[]) {}
+  /** @param shared functions at the beginning of the module's table: then `call` and `returnCall` name these, not functions of the module */
+  constructor(
+    readonly params: readonly ValueType[],
+    private readonly shared?: TableFunctions,
+  ) {}
 
   /** A new local of the type: its index. */
   local(type: ValueType): number {
@@ -85,11 +94,13 @@ export class FunctionEmitter {
     return this.op('end');
   }
   call(index: number): this {
-    this.code.u8(OP.call).u32(index);
+    if (this.shared === undefined) this.code.u8(OP.call).u32(index);
+    else this.i32(index).code.u8(OP.call_indirect).u32(this.shared.types[index]!).u8(0);
     return this;
   }
   returnCall(index: number): this {
-    this.code.u8(OP.return_call).u32(index);
+    if (this.shared === undefined) this.code.u8(OP.return_call).u32(index);
+    else this.i32(index).code.u8(OP.return_call_indirect).u32(this.shared.types[index]!).u8(0);
     return this;
   }
   returnCallIndirect(type: number): this {

@@ -13,12 +13,15 @@ export interface FunctionType {
 }
 
 export class ModuleBuilder {
-  private readonly types: FunctionType[] = [];
+  private readonly types: FunctionType[];
   private readonly imports: { name: string; type: number }[] = [];
-  private readonly functions: { emitter: FunctionEmitter; type: number; export: string | undefined }[] = [];
+  private readonly functions: { emitter: FunctionEmitter; type: number }[] = [];
+  private readonly exports: { name: string; index: number }[] = [];
 
-  /** @param memoryPages pages that the imported memory has at least; @param maxPages its maximum */
-  constructor(private readonly memoryPages: number, private readonly maxPages: number) {}
+  /** @param memoryPages pages that the imported memory has at least; @param maxPages its maximum @param types that it begins with */
+  constructor(private readonly memoryPages: number, private readonly maxPages: number, types: readonly FunctionType[] = []) {
+    this.types = types.slice();
+  }
 
   /** Index of a function type, added when new. */
   type(t: FunctionType): number {
@@ -34,7 +37,13 @@ export class ModuleBuilder {
   /** Adds a function; returns its function index. */
   add(emitter: FunctionEmitter, results: readonly ValueType[], exportName?: string): number {
     const type = this.type({ params: emitter.params, results });
-    return this.imports.length + this.functions.push({ emitter, type, export: exportName }) - 1;
+    const index = this.imports.length + this.functions.push({ emitter, type }) - 1;
+    if (exportName !== undefined) this.export(index, exportName);
+    return index;
+  }
+  /** Exports a function by its index; imports, too. */
+  export(index: number, name: string): void {
+    this.exports.push({ name, index });
   }
 
   finish(): Uint8Array {
@@ -59,9 +68,8 @@ export class ModuleBuilder {
       for (const f of this.functions) b.u32(f.type);
     });
     section(7, (b) => {
-      const exported = this.functions.map((f, i) => [f, i] as const).filter(([f]) => f.export !== undefined);
-      b.u32(exported.length);
-      for (const [f, i] of exported) b.name(f.export!).u8(0).u32(this.imports.length + i);
+      b.u32(this.exports.length);
+      for (const { name, index } of this.exports) b.name(name).u8(0).u32(index);
     });
     section(10, (b) => {
       b.u32(this.functions.length);

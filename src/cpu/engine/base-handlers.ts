@@ -141,24 +141,37 @@ function straddle(): FunctionEmitter {
 }
 
 const compiled: (WasmModule | undefined)[] = [];
+/** Name under which the base module exports a function of shared-functions.ts. */
+export const shared = (name: string): string => `shared.${name}`;
 
-/** The module of base handlers: exports enter, resume, dispatch, branchSlow and one function per name in `Handlers.base`; with timing also fetchAt. */
+/**
+ * The module of base handlers: exports enter, resume, one function per name in `Handlers.base`, and the functions that other modules call
+ * (`shared`), those of the host among them.
+ */
 export function baseModule(timing: boolean): WasmModule {
   const known = compiled[Number(timing)];
   if (known !== undefined) return known;
   const m = new ModuleBuilder(RAM_BASE / 65536, 65536);
   m.type(HANDLER_TYPE);
   const wasmNames = new Set<ImportName>(['branchSlow', 'dispatch']);
-  for (const [n, t] of Object.entries(IMPORTS)) if (!wasmNames.has(n as ImportName)) m.importFunction(n, t);
+  for (const [n, t] of Object.entries(IMPORTS)) if (!wasmNames.has(n as ImportName)) m.export(m.importFunction(n, t), shared(n));
   let fetchAt: FetchAt;
   if (timing) {
-    const fetch = m.importFunction('fetch', TIMING_IMPORTS.fetch);
-    fetchAt = m.add(fetchAtRecord(fetch), [I32], 'fetchAt');
+    let fetch = 0;
+    for (const [n, t] of Object.entries(TIMING_IMPORTS)) {
+      const index = m.importFunction(n, t);
+      m.export(index, shared(n));
+      if (n === 'fetch') fetch = index;
+    }
+    fetchAt = m.add(fetchAtRecord(fetch), [I32], shared('fetchAt'));
   }
-  const dispatchIndex = m.add(dispatch(fetchAt), [], 'dispatch');
-  m.add(branchSlow(dispatchIndex, fetchAt), [], 'branchSlow');
-  const aux = m.add(flagsAuxFunction(), [I64], 'flagsAux');
-  m.add(slowAccess(aux), [I32], 'slowAccess');
+  const dispatchIndex = m.add(dispatch(fetchAt), [], shared('dispatch'));
+  m.add(branchSlow(dispatchIndex, fetchAt), [], shared('branchSlow'));
+  const aux = m.add(flagsAuxFunction(), [I64], shared('flagsAux'));
+  m.add(slowAccess(aux), [I32], shared('slowAccess'));
+  const chain = new FunctionEmitter([I32, I32, I32]);
+  chain.get(REC).get(LEFT).get(2).returnCallIndirect(HANDLER).op('unreachable');
+  m.add(chain, [], shared('chain'));
   const enter = new FunctionEmitter(HANDLER_TYPE.params);
   chargeFetch(enter, REC, fetchAt);
   go(enter, REC).op('unreachable');

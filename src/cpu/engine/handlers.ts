@@ -5,22 +5,19 @@
  * Compiled modules are kept for the whole process: every machine instantiates the same ones over its own memory and table.
  */
 
-import { RAM_BASE } from '../../mem/layout.js';
 import type { LinearMemory } from '../../mem/linear-memory.js';
 import { Wasm, type WasmImports, type WasmModule, type WasmTable } from '../../wasm/host.js';
-import { ModuleBuilder } from '../../wasm/module.js';
-import { I32 } from '../../wasm/opcodes.js';
 import { type InsnSpec, opCodeInfo } from '../insn.js';
-import { baseModule } from './base-handlers.js';
+import { baseModule, shared } from './base-handlers.js';
 import { type Form, formOf } from './forms.js';
-import { FETCH_AT, HANDLER_TYPE, IMPORTS, TIMING_IMPORTS, type TimingImport } from './host-imports.js';
+import { HANDLER_TYPE, type TimingImport } from './host-imports.js';
 import { type Addressing, InterpreterBuilder, type Variant } from './interpreter-builder.js';
-import { SLOW_IMPORTS } from './regions/slow-paths.js';
+import { FUNCTION_NAMES, newModule } from './shared-functions.js';
 import { type Usage, usageOf } from './usage.js';
 
 const ADDRESSINGS: readonly Addressing[] = ['register', 'flat', 'full', 'segmented'];
-const TABLE_SLOTS = 32768;
-const MAX_PAGES = 65536;
+/** Places of the table to begin with; it grows by doubling. Every instance has a copy, so it is small. */
+const TABLE_SLOTS = 2048;
 
 const variantKey = (code: number, addressing: Addressing, codeSize: number): string => `${code}.${addressing}.${codeSize}`;
 
@@ -53,13 +50,7 @@ function family(spec: InsnSpec, codeSize: 16 | 32 | 64, timing: boolean): Family
   const name = `${spec.forms[0]}.${codeSize}.${timing}`;
   let f = families.get(name);
   if (f !== undefined) return f;
-  const module = new ModuleBuilder(RAM_BASE / 65536, MAX_PAGES);
-  module.type(HANDLER_TYPE);
-  for (const [n, t] of Object.entries(IMPORTS)) module.importFunction(n, t);
-  if (timing) {
-    for (const [n, t] of Object.entries(TIMING_IMPORTS)) module.importFunction(n, t);
-    if (module.importFunction('fetchAt', { params: [I32], results: [I32] }) !== FETCH_AT) throw new Error('FETCH_AT is not where it is');
-  }
+  const module = newModule();
   const keys: string[] = [], infos: HandlerInfo[] = [];
   for (const code of spec.forms) {
     const info = opCodeInfo(code);
@@ -95,8 +86,9 @@ export class Handlers {
   readonly fetchAt: ((record: number) => number) | undefined;
   /** Table indices of the base handlers. */
   readonly base: Readonly<Record<(typeof BASE)[number], number>>;
-  /** What emitted modules import under `env`. */
-  readonly imports: WasmImports;
+  /** What regions import: the functions that they call (shared-functions.ts) are in a table of their own. */
+  readonly regionImports: WasmImports;
+  private readonly imports: WasmImports;
   private readonly infos: (HandlerInfo | undefined)[] = [];
   private readonly free: number[] = [];
   private readonly indices = new Map<string, number>();
@@ -111,16 +103,20 @@ export class Handlers {
   constructor(m: LinearMemory, host: Record<string, unknown>, timing?: Record<TimingImport, unknown>) {
     this.timing = timing !== undefined;
     this.table = new Wasm.Table({ initial: TABLE_SLOTS, element: 'anyfunc' });
-    const env: Record<string, unknown> = { memory: m.memory, table: this.table, ...host, ...timing };
-    const exports = new Wasm.Instance(baseModule(this.timing), { env }).exports;
-    env['branchSlow'] = exports['branchSlow'];
-    env['dispatch'] = exports['dispatch'];
-    env['fetchAt'] = exports['fetchAt'];
-    for (const name of Object.keys(SLOW_IMPORTS)) env[name] = exports[name];
-    this.imports = { env };
+    const { memory } = m, { table } = this;
+    const exports = new Wasm.Instance(baseModule(this.timing), { env: { memory, table, ...host, ...timing } }).exports;
+    this.imports = { env: { memory, table } };
+    const functions = new Wasm.Table({ initial: FUNCTION_NAMES.length, element: 'anyfunc' });
+    this.regionImports = { env: { memory, table: functions } };
+    FUNCTION_NAMES.forEach((name, i) => {
+      // Without timing there are no functions of the timing core.
+      const f = exports[shared(name)] ?? null;
+      if (this.put(f) !== i) throw new Error('shared functions are the first of the table');
+      functions.set(i, f);
+    });
     this.enter = exports['enter'] as Enter;
     this.resume = exports['resume'] as Enter;
-    this.fetchAt = exports['fetchAt'] as Handlers['fetchAt'];
+    this.fetchAt = exports[shared('fetchAt')] as Handlers['fetchAt'];
     const base: Record<string, number> = {};
     for (const name of BASE) base[name] = this.put(exports[name]);
     this.base = base as Handlers['base'];
@@ -129,7 +125,7 @@ export class Handlers {
   /** Puts a function in a free slot: its index. */
   put(f: unknown): number {
     const index = this.free.pop() ?? this.used++;
-    if (index >= TABLE_SLOTS) throw new Error('the function table is full');
+    if (index >= this.table.length) this.table.grow(this.table.length);
     this.table.set(index, f);
     return index;
   }

@@ -19,6 +19,7 @@ import {
   ACCESS_READ, ACCESS_RMW, ACCESS_WRITE, BRANCH_ALWAYS, BRANCH_NOT_TAKEN, BRANCH_TAKEN, DATA_WRITE, FETCH_AT, HANDLER_TYPE, IMPORT_INDEX, TIMING_INDEX,
 } from './host-imports.js';
 import { R, RECORD_BYTES, RF_HINT_SHIFT, RF_REP, RF_REPNE } from './record.js';
+import { SHARED_FUNCTIONS } from './shared-functions.js';
 
 /** How the memory operand's address is formed, or that there is none. */
 export type Addressing =
@@ -60,7 +61,7 @@ export class InterpreterBuilder extends CodeBuilder {
     readonly variant: Variant,
     private readonly written: ReadonlySet<number> = new Set(),
   ) {
-    super(new FunctionEmitter(HANDLER_TYPE.params));
+    super(new FunctionEmitter(HANDLER_TYPE.params, SHARED_FUNCTIONS));
     this.operandWidth = variant.form.operandWidth;
     this.codeSize = variant.codeSize;
     this.list = variant.form.operands.map((k, i) => new InterpreterOperand(this, k, i));

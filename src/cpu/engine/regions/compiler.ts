@@ -10,24 +10,20 @@
  */
 
 import type { LinearMemory } from '../../../mem/linear-memory.js';
-import { RAM_BASE } from '../../../mem/layout.js';
 import { Wasm } from '../../../wasm/host.js';
-import { ModuleBuilder } from '../../../wasm/module.js';
-import { I32 } from '../../../wasm/opcodes.js';
 import { DS, ES, MODE, S, SS } from '../../state.js';
 import { FLAT_STACK } from '../../system/segments.js';
 import { CODE_PAGE_TABLE } from '../code-cache.js';
-import { FETCH_AT, HANDLER_TYPE, IMPORTS, IMPORT_INDEX, TIMING_IMPORTS, TIMING_INDEX } from '../host-imports.js';
+import { FETCH_AT, HANDLER_TYPE, IMPORT_INDEX, TIMING_INDEX } from '../host-imports.js';
 import type { Handlers } from '../handlers.js';
 import { P, PAGE_HEADER, R } from '../record.js';
+import { SLOW_INDEX, newModule } from '../shared-functions.js';
 import { slotOf } from '../usage.js';
 import { RegionBuilder } from './region-builder.js';
 import type { RegionImports } from './region-frame.js';
-import { SLOW_IMPORTS, type SlowImport } from './slow-paths.js';
 import { type Block, RegionReader, edgesOf } from './region.js';
 import { analyse } from './structure.js';
 
-const MAX_PAGES = 65536;
 /** Segments that a region may take for flat. */
 const USUALLY_FLAT = (1 << ES) | (1 << SS) | (1 << DS) | FLAT_STACK;
 
@@ -101,16 +97,14 @@ export class Compiler {
   constructor(
     private readonly m: LinearMemory,
     private readonly handlers: Handlers,
-    private readonly timing: boolean,
+    timing: boolean,
     readonly options: CompilerOptions = DEFAULT_COMPILER,
   ) {
     this.untilSample = this.interval;
     this.reader = new RegionReader(m, handlers, (record) => this.handlerOf(record, m.u32[(record + R.handler) >>> 2]!));
-    const first = timing ? FETCH_AT + 1 : Object.keys(IMPORTS).length;
-    const slow = Object.fromEntries(Object.keys(SLOW_IMPORTS).map((n, i) => [n, first + i])) as Record<SlowImport, number>;
     const { commit, helper, raise, arrive, branchSlow, dispatch } = IMPORT_INDEX;
     this.imports = {
-      commit, helper, raise, arrive, branchSlow, dispatch, ...slow,
+      commit, helper, raise, arrive, branchSlow, dispatch, ...SLOW_INDEX,
       ...(timing ? { timing: { data: TIMING_INDEX.data, branch: TIMING_INDEX.branch, jump: TIMING_INDEX.jump, span: TIMING_INDEX.span, string: TIMING_INDEX.string, fetchAt: FETCH_AT } } : {}),
     };
   }
@@ -220,18 +214,11 @@ export class Compiler {
     const flat = wide ? 0 : m.u32[S.flatSegments >>> 2]! & USUALLY_FLAT;
     const builder = new RegionBuilder(m, wide ? 64 : 32, this.imports, used, written, interpreter, flat, dirtyAt);
     const emitter = builder.region(order);
-    const module = new ModuleBuilder(RAM_BASE / 65536, MAX_PAGES);
-    module.type(HANDLER_TYPE);
-    for (const [n, t] of Object.entries(IMPORTS)) module.importFunction(n, t);
-    if (this.timing) {
-      for (const [n, t] of Object.entries(TIMING_IMPORTS)) module.importFunction(n, t);
-      module.importFunction('fetchAt', { params: [I32], results: [I32] });
-    }
-    for (const [n, t] of Object.entries(SLOW_IMPORTS)) module.importFunction(n, t);
+    const module = newModule();
     module.add(emitter, HANDLER_TYPE.results, 'region');
     const bytes = module.finish();
     if (this.installed.size >= options.maxRegions || stats.bytes + bytes.length > options.maxBytes) this.evict();
-    const slot = handlers.put(new Wasm.Instance(new Wasm.Module(bytes), handlers.imports).exports['region']);
+    const slot = handlers.put(new Wasm.Instance(new Wasm.Module(bytes), handlers.regionImports).exports['region']);
     const region: Installed = { record, handler: m.u32[(record + R.handler) >>> 2]!, slot, pages, bytes: bytes.length, records: order.flatMap((b) => b.steps.map((x) => x.record)) };
     for (const r of region.records) this.covered.set(r, (this.covered.get(r) ?? 0) + 1);
     this.installed.set(record, region);

@@ -5,12 +5,17 @@
 
 import { FunctionEmitter } from '../../../wasm/function.js';
 import type { ValueType } from '../../../wasm/opcodes.js';
+import { HANDLER_TYPE } from '../host-imports.js';
+import { CHAIN, SHARED_FUNCTIONS } from '../shared-functions.js';
 
 export class RegionEmitter extends FunctionEmitter {
   /** Blocks, loops and ifs that are open. */
   depth = 0;
   private readonly pools = new Map<ValueType, { locals: number[]; used: number }>();
 
+  constructor() {
+    super(HANDLER_TYPE.params, SHARED_FUNCTIONS);
+  }
   fixed(type: ValueType): number {
     return super.local(type);
   }
@@ -35,6 +40,10 @@ export class RegionEmitter extends FunctionEmitter {
   override end(): this {
     this.depth--;
     return super.end();
+  }
+  /** Goes on with a record by a handler of the machine's table, which regions do not have: record, left and index are on the wasm stack. */
+  goOn(): this {
+    return this.returnCall(CHAIN);
   }
   /** Branches to the block or loop that was begun at a depth. */
   brTo(depth: number): this {

@@ -10,7 +10,6 @@ import type { CarryOperation, ConditionCode, FlagName, Val, Width } from '../../
 import { S, XMM_STRIDE, gprAddress } from '../../state.js';
 import { V } from '../arithmetic-builder.js';
 import { CodeBuilder } from '../code-builder.js';
-import { HANDLER_TYPE } from '../host-imports.js';
 import { slotOf } from '../usage.js';
 import { KIND, LOGIC, UNKNOWN, emitAux, kindOf, operationOf, widthOf } from './flag-kinds.js';
 import { RegionEmitter } from './region-emitter.js';
@@ -49,7 +48,7 @@ export abstract class RegionState extends CodeBuilder {
     protected readonly used: number,
     private readonly flagsAux: number,
   ) {
-    super(new RegionEmitter(HANDLER_TYPE.params));
+    super(new RegionEmitter());
     const { f } = this;
     for (let i = 0; i < 16; i++) {
       if (used & (1 << i)) this.gpr[i] = f.fixed(I64);
