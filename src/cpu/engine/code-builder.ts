@@ -222,6 +222,12 @@ export abstract class CodeBuilder extends ArithmeticBuilder implements Builder {
 
   simd(op: string, args: Val[], lane?: number): Val {
     for (const a of args) this.get(a);
+    if (op === 'i64x2.extract_lane' && lane === 0) {
+      // The same bits; hosts have a shorter way for a float's lane.
+      this.f.simd('f64x2.extract_lane').code.u8(0);
+      this.f.op('i64.reinterpret_f64');
+      return this.take(64);
+    }
     this.f.simd(op as SimdOpName);
     if (lane !== undefined) this.f.code.u8(lane);
     if (op.includes('extract_lane')) return this.take(op.startsWith('i8') ? 8 : op.startsWith('i16') ? 16 : op.startsWith('i32') ? 32 : 64);

@@ -5,7 +5,8 @@
  * first for operands that are neither zero nor denormal and a result in the safe range, in a few integer operations; then for zeros; what
  * is left goes to sse-exact.ts. With PE clear the result must be exact as well. A sum r = a + b is exact when r - a = b and r - b = a: with
  * |a| >= |b| the difference r - a has no rounding error (Dekker 1971), so the comparison tells. A product of two doubles is exact when the
- * significands, without their trailing zeros, have together no more bits than one; the product of two singles is a double.
+ * significands, without their trailing zeros, have together no more bits than one, or one is a power of two; the product of two singles
+ * is a double.
  */
 
 import { Mnemonic } from 'iced-x86';
@@ -47,46 +48,57 @@ const all = (s: Builder, ...conditions: Val[]): Val => conditions.reduce((a, b) 
 const isZero = (s: Builder, v: Scalar): Val => s.isZero(s.shl(v.bits, 1));
 /** Not denormal. */
 const ordinary = (s: Builder, v: Scalar): Val => s.or(s.ne(v.exponent, s.c(32, 0)), isZero(s, v));
-const equal = (s: Builder, a: FloatVal, b: FloatVal): Val => s.floatToInt(`f${a.float}.eq`, [a, b], 1);
 const op = (s: Builder, name: string, ...args: FloatVal[]): FloatVal => s.float(`f${args[0]!.float}.${name}`, args);
 const double = (s: Builder, v: FloatVal): FloatVal => s.float('f64.promote_f32', [v]);
 
-/** No value negative: the sign bit of their disjunction is clear. */
-const noneNegative = (s: Builder, ...values: Val[]): Val => s.isZero(s.shr(values.reduce((a, b) => s.or(a, b)), 31));
 const lessBy = (s: Builder, v: Val, n: number): Val => s.sub(v, s.c(32, n));
 
-/** a * b = p without rounding, as far as trailing zeros tell. */
-function productIsExact(s: Builder, a: Scalar, b: Scalar, p: FloatVal): Val {
-  if (a.x.float === 32) return equal(s, op(s, 'mul', double(s, a.x), double(s, b.x)), double(s, p));
-  const zeros = (v: Scalar): Val => s.trunc(s.ctz(s.or(v.bits, s.c(64, 1n << 52n))), 32);
-  const za = zeros(a), zb = zeros(b);
-  const one = (z: Val): Val => s.eq(z, s.c(32, 52));
-  return s.or(s.ltU(s.c(32, 52), s.add(za, zb)), s.or(one(za), one(zb)));
+/** A float's bits, to 64. */
+const wideBits = (s: Builder, x: FloatVal): Val => s.zext(bitsOf(s, x), 64);
+/** Not zero (64 bits) if a float has other bits than those. */
+const differs = (s: Builder, x: FloatVal, bits: Val): Val => s.xor(wideBits(s, x), s.zext(bits, 64));
+/** Not zero (64 bits) if a value is negative. */
+const anyNegative = (s: Builder, ...values: Val[]): Val => s.zext(s.shr(values.reduce((a, b) => s.or(a, b)), 31), 64);
+
+/** Trailing zeros of a double's fraction, and 12 more. */
+const fractionZeros = (s: Builder, v: Scalar): Val => s.trunc(s.ctz(s.shl(v.bits, 12)), 32);
+const isPowerOfTwo = (s: Builder, v: Scalar): Val => s.isZero(v.bits.width === 64 ? s.shl(v.bits, 12) : s.shl(v.bits, 9));
+/** Zero (64 bits) if a * b = p without rounding, as far as trailing zeros tell; a power of two with a long fraction is not noticed. */
+function productIsInexact(s: Builder, a: Scalar, b: Scalar, p: FloatVal): Val {
+  if (a.x.float === 32) return differs(s, op(s, 'mul', double(s, a.x), double(s, b.x)), bitsOf(s, double(s, p)));
+  return anyNegative(s, lessBy(s, s.add(fractionZeros(s, a), fractionZeros(s, b)), 12 + 12 + 53));
 }
 
 type Operation = 'add' | 'sub' | 'mul' | 'div';
-function isExact(s: Builder, operation: Operation, a: Scalar, b: Scalar, r: Scalar): Val {
+/** Zero (64 bits) if r is exact, for operands and result in the usual range. */
+function isInexact(s: Builder, operation: Operation, a: Scalar, b: Scalar, r: Scalar): Val {
   switch (operation) {
     case 'add':
-      return s.and(equal(s, op(s, 'sub', r.x, a.x), b.x), equal(s, op(s, 'sub', r.x, b.x), a.x));
+      return s.or(differs(s, op(s, 'sub', r.x, a.x), b.bits), differs(s, op(s, 'sub', r.x, b.x), a.bits));
     case 'sub':
-      return s.and(equal(s, op(s, 'sub', a.x, r.x), b.x), equal(s, op(s, 'add', r.x, b.x), a.x));
+      return s.or(differs(s, op(s, 'sub', a.x, r.x), b.bits), differs(s, op(s, 'add', r.x, b.x), a.bits));
     case 'mul':
-      return productIsExact(s, a, b, r.x);
+      return productIsInexact(s, a, b, r.x);
     case 'div':
-      return s.and(equal(s, op(s, 'mul', r.x, b.x), a.x), productIsExact(s, r, b, a.x));
+      return s.or(differs(s, op(s, 'mul', r.x, b.x), a.bits), productIsInexact(s, r, b, a.x));
   }
 }
 
-/** Result of an operation that has been computed: by the host if `first` holds (PE set, or `exact`), or `second`; MXCSR is looked at here. */
-function settle(s: Builder, old: Val, r: Scalar, first: Val, exact: () => Val, second: () => Val, slow: () => Val): Val {
-  const mxcsr = s.getState(S.mxcsr, 32);
-  // Rounding to nearest, all exceptions masked, neither FTZ nor DAZ.
-  const plain = s.eq(s.and(mxcsr, s.c(32, 0xffc0)), s.c(32, 0x1f80));
-  const good = s.variable(s.and(first, plain));
-  s.if(s.isZero(s.and(mxcsr, s.c(32, PE))), () => good.set(s.and(good.get(), exact())));
+/**
+ * Result of an operation that the host has computed, when MXCSR has its default rounding and masks, neither FTZ nor DAZ, and either
+ * `outside` is zero and PE is set or `inexact()` zero, or `second()` holds; else that of `slow()`. All is tested as bits, so that the
+ * usual case is one branch. @param outside 64 bits
+ */
+function settle(s: Builder, old: Val, r: Scalar, outside: Val, inexact: () => Val, second: () => Val, slow: () => Val): Val {
+  const control = s.and(s.getState(S.mxcsr, 32), s.c(32, 0xffc0 | PE));
+  const unusual = (wanted: number): Val => s.or(s.zext(s.xor(control, s.c(32, wanted)), 64), outside);
   const result = s.variable(s.withFloatLane(old, r.x));
-  s.if(s.xor(good.get(), s.c(1, 1)), () => s.if(s.xor(s.and(plain, second()), s.c(1, 1)), () => result.set(withLow(s, old, slow()))));
+  s.if(s.ne(unusual(0x1f80 | PE), s.c(64, 0)), () =>
+    s.if(s.ne(s.or(unusual(0x1f80), inexact()), s.c(64, 0)), () => {
+      const plain = s.eq(s.and(control, s.c(32, 0xffc0)), s.c(32, 0x1f80));
+      s.if(s.xor(s.and(plain, second()), s.c(1, 1)), () => result.set(withLow(s, old, slow())));
+    }),
+  );
   return result.get();
 }
 /** Calls a helper with operands in the low lanes of ARG_A and ARG_B; the low lane of ARG_A is the result. */
@@ -96,8 +108,9 @@ function call(s: Builder, helper: InsnHelper, a: Val, b: Val, width: LaneWidth):
   s.compute(helper);
   return s.getState(ARG_A, width);
 }
+const bitsOf = (s: Builder, x: FloatVal): Val => s.floatToInt(x.float === 32 ? 'i32.reinterpret_f32' : 'i64.reinterpret_f64', [x], x.float);
 const resultOf = (s: Builder, x: FloatVal): Scalar => {
-  const bits = s.floatToInt(x.float === 32 ? 'i32.reinterpret_f32' : 'i64.reinterpret_f64', [x], x.float);
+  const bits = bitsOf(s, x);
   return { x, bits, exponent: exponentOf(s, bits), vector: () => widen(s, bits) };
 };
 
@@ -111,15 +124,16 @@ function arithmetic(operation: Operation, width: LaneWidth): Body {
     const r = resultOf(s, op(s, operation, a.x, b.x));
     // A finite result has finite operands, but for a quotient, which is 0 then. One that is twice the least normal number was not tiny.
     const inRange = [lessBy(s, r.exponent, 2), s.sub(s.c(32, max - 1), r.exponent)];
-    const first = noneNegative(s, lessBy(s, a.exponent, 1), lessBy(s, b.exponent, 1), ...inRange);
+    const outside = anyNegative(s, lessBy(s, a.exponent, 1), lessBy(s, b.exponent, 1), ...inRange);
     const second = (): Val => {
-      const zero =
-        operation === 'mul' ? s.and(isZero(s, r), s.or(isZero(s, a), isZero(s, b)))
-        : operation === 'div' ? s.and(isZero(s, r), isZero(s, a))
-        : s.or(isZero(s, r), s.and(noneNegative(s, ...inRange), s.or(isZero(s, a), isZero(s, b))));
-      return all(s, ordinary(s, a), ordinary(s, b), zero);
+      const normal = s.isZero(anyNegative(s, ...inRange));
+      const exact =
+        operation === 'mul' ? s.or(s.and(isZero(s, r), s.or(isZero(s, a), isZero(s, b))), s.and(normal, s.or(isPowerOfTwo(s, a), isPowerOfTwo(s, b))))
+        : operation === 'div' ? s.or(s.and(isZero(s, r), isZero(s, a)), s.and(normal, isPowerOfTwo(s, b)))
+        : s.or(isZero(s, r), s.and(normal, s.or(isZero(s, a), isZero(s, b))));
+      return all(s, ordinary(s, a), ordinary(s, b), exact);
     };
-    dst.write(settle(s, old, r, first, () => isExact(s, operation, a, b, r), second, () => call(s, helper, old, b.vector(), width)));
+    dst.write(settle(s, old, r, outside, () => isInexact(s, operation, a, b, r), second, () => call(s, helper, old, b.vector(), width)));
   });
 }
 
@@ -132,9 +146,9 @@ function sqrt(width: LaneWidth): Body {
     const old = dst.read();
     const r = resultOf(s, op(s, 'sqrt', b.x));
     // The root of a normal number is normal; that of a negative number is a NaN.
-    const first = noneNegative(s, lessBy(s, b.exponent, 1), s.sub(s.c(32, max - 1), r.exponent));
-    const exact = (): Val => s.and(equal(s, op(s, 'mul', r.x, r.x), b.x), productIsExact(s, r, r, b.x));
-    dst.write(settle(s, old, r, first, exact, () => isZero(s, b), () => call(s, helper, b.vector(), b.vector(), width)));
+    const outside = anyNegative(s, lessBy(s, b.exponent, 1), s.sub(s.c(32, max - 1), r.exponent));
+    const inexact = (): Val => s.or(differs(s, op(s, 'mul', r.x, r.x), b.bits), productIsInexact(s, r, r, b.x));
+    dst.write(settle(s, old, r, outside, inexact, () => isZero(s, b), () => call(s, helper, b.vector(), b.vector(), width)));
   });
 }
 
