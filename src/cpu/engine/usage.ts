@@ -1,11 +1,11 @@
 /**
  * What a description uses, found by running it once over a builder that takes notes: registers that it names itself, operands
- * that it writes, whether it accesses memory or calls a helper, and how it ends. The interpreter asks for write permission by it; the
+ * that it writes, what it asks of the state, and how it ends. The interpreter asks for write permission by it; the
  * compiler decides by it which registers a region holds in locals.
  */
 
-import type { Val, Width } from '../builder.js';
-import type { InsnHelper, InsnSpec } from '../insn.js';
+import type { Val } from '../builder.js';
+import type { InsnSpec } from '../insn.js';
 import { S, XMM_STRIDE, gprAddress } from '../state.js';
 import { InterpreterBuilder, type Access, type Variant } from './interpreter-builder.js';
 
@@ -24,10 +24,8 @@ export interface Usage {
   /** Operands that it writes. */
   readonly written: ReadonlySet<number>;
   readonly stores: boolean;
-  /** Runs a helper, if only sometimes: that may want the chain to leave behind it. */
-  readonly calls: boolean;
-  /** Memory accesses. */
-  readonly accesses: number;
+  /** It asks whether SSE or x87 instructions trap (the state fields that say so). */
+  readonly asksTraps: ReadonlySet<number>;
   /** The transfer that it ends in; absent: it goes on with the next instruction. */
   readonly ends: 'branchIf' | 'branch' | 'jump' | undefined;
 }
@@ -37,8 +35,7 @@ class UsageProbe extends InterpreterBuilder {
   namedWritten = 0;
   stores = false;
   ends: Usage['ends'];
-  accesses = 0;
-  calls = 0;
+  readonly asksTraps = new Set<number>();
 
   private note(address: number, write: boolean): void {
     const slot = slotOf(address);
@@ -47,6 +44,7 @@ class UsageProbe extends InterpreterBuilder {
     if (write) this.namedWritten |= 1 << slot;
   }
   override getState(address: number, width: 8 | 16 | 32 | 64 | 128): Val {
+    if (address === S.sseTrap || address === S.x87Trap) this.asksTraps.add(address);
     this.note(address, false);
     return super.getState(address, width);
   }
@@ -61,18 +59,6 @@ class UsageProbe extends InterpreterBuilder {
   override writeAccess(a: Access, v: Val): void {
     this.stores = true;
     super.writeAccess(a, v);
-  }
-  override call(fn: InsnHelper): void {
-    this.calls++;
-    super.call(fn);
-  }
-  override compute(fn: InsnHelper): void {
-    this.calls++;
-    super.call(fn);
-  }
-  override accessLinear(linear: Val, width: Width, kind: number): Access {
-    this.accesses++;
-    return super.accessLinear(linear, width, kind);
   }
   override branchIf(condition: Val): void {
     this.ends = 'branchIf';
@@ -93,6 +79,6 @@ export function usageOf(spec: InsnSpec, v: Variant): Usage {
   const p = new UsageProbe(v);
   spec.body(p, ...p.operands());
   return {
-    named: p.named, namedWritten: p.namedWritten, written: p.writes(), stores: p.stores, calls: p.calls > 0, accesses: p.accesses, ends: p.ends,
+    named: p.named, namedWritten: p.namedWritten, written: p.writes(), stores: p.stores, asksTraps: p.asksTraps, ends: p.ends,
   };
 }

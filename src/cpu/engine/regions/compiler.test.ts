@@ -1,7 +1,7 @@
 /** Regions as they come and go: hot places, dropped pages, a full house, and the look behind a store to code. */
 import { describe, expect, it } from 'vitest';
 import { TestMachine } from '../../../../test/support/machine-with.js';
-import { RAX, RBX, RCX } from '../../state.js';
+import { RAX, RBX, RCX, RDX, S } from '../../state.js';
 import { DEFAULT_COMPILER, EAGER_COMPILER } from './compiler.js';
 
 const at = 0x20_0000;
@@ -53,6 +53,21 @@ describe('compiler', () => {
     // loop: inc rax; mov rcx, [rbx]; add rbx, 0x100000; jmp loop: runs out of the mapped 8 MiB
     const { fault } = t.execute([0x48, 0xff, 0xc0, 0x48, 0x8b, 0x0b, 0x48, 0x81, 0xc3, 0, 0, 0x10, 0, 0xeb, 0xf1], { [RBX]: 0x30_0000n });
     expect([fault, t.vcpu.s.gpr(RAX), t.vcpu.s.gpr(RBX)]).toEqual([14, 6n, 0x80_0000n]);
+  });
+
+  it('what a region takes for granted is looked at again behind a helper', () => {
+    const t = new TestMachine(undefined, EAGER_COMPILER);
+    // loop: addsd xmm0, xmm0; inc rcx; mov cr0, rbx; mov rbx, rdx; jmp loop: sets CR0.TS the second time
+    const { fault } = t.execute([0xf2, 0x0f, 0x58, 0xc0, 0x48, 0xff, 0xc1, 0x0f, 0x22, 0xc3, 0x48, 0x89, 0xd3, 0xeb, 0xf1], { [RBX]: 0x8000_0001n, [RDX]: 0x8000_0009n });
+    expect([fault, t.vcpu.s.gpr(RCX)]).toEqual([7, 2n]);
+    // And where a region is entered.
+    t.phys.write(at, Uint8Array.of(0xf2, 0x0f, 0x58, 0xc0, 0xf4));
+    t.start(64, at);
+    t.runToHalt();
+    t.start(64, at);
+    t.vcpu.s.set64(S.cr0, 0x8000_0009n);
+    t.vcpu.modeChanged();
+    expect(t.runToHalt().fault).toBe(7);
   });
 
   it('a loop over two pages stays compiled', () => {

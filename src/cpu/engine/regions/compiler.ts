@@ -212,7 +212,9 @@ export class Compiler {
     const mode = m.u32[(page + P.mode) >>> 2]!;
     const wide = mode === MODE.bits64, interpreter = (r: number): number => this.handlerOf(r, m.u32[(r + R.handler) >>> 2]!);
     const flat = wide ? 0 : m.u32[S.flatSegments >>> 2]! & USUALLY_FLAT;
-    const builder = new RegionBuilder(m, wide ? 64 : 32, this.imports, used, written, interpreter, flat, dirtyAt);
+    const traps = new Set(order.flatMap((b) => b.steps.flatMap(({ info }) => [...(info?.usage.asksTraps ?? [])])));
+    const zero = new Set([...traps].filter((field) => m.u32[field >>> 2] === 0));
+    const builder = new RegionBuilder(m, wide ? 64 : 32, this.imports, used, written, interpreter, { flat, zero }, dirtyAt);
     const emitter = builder.region(order);
     const module = newModule();
     module.add(emitter, HANDLER_TYPE.results, 'region');

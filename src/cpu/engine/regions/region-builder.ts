@@ -16,6 +16,7 @@ import type { InsnHelper } from '../../insn.js';
 import { S, SEG, segAddress } from '../../state.js';
 import { BRANCH_ALWAYS, BRANCH_NOT_TAKEN, BRANCH_TAKEN, DATA_WRITE } from '../host-imports.js';
 import { R, RECORD_BYTES, RF_REP, RF_REPNE } from '../record.js';
+import type { Assumed } from './assumed.js';
 import { KIND, UNKNOWN } from './flag-kinds.js';
 import type { RegionEmitter } from './region-emitter.js';
 import { BY_BRANCH, BY_HANDLER, BY_INTERPRETER, BY_RIP, BY_TURN, LEFT, type RegionImports } from './region-frame.js';
@@ -40,14 +41,13 @@ export class RegionBuilder extends RegionTransfers {
   /**
    * @param used registers that the region names (bits of `slotOf`) @param written those that it may change
    * @param interpreter the interpreter's handler of a record
-   * @param flat outside 64-bit mode: segments (bits by number) that are flat while the region runs; bit 6: and the stack is 32 bits wide
    * @param dirtyAt registers that may be changed and not stored where a block begins
    */
   constructor(
-    m: LinearMemory, codeSize: 32 | 64, imports: RegionImports, used: number, written: number, interpreter: (record: number) => number, flat: number,
+    m: LinearMemory, codeSize: 32 | 64, imports: RegionImports, used: number, written: number, interpreter: (record: number) => number, assumed: Assumed,
     private readonly dirtyAt: ReadonlyMap<Block, number>,
   ) {
-    super(m, codeSize, imports, used, written, interpreter, flat);
+    super(m, codeSize, imports, used, written, interpreter, assumed);
   }
 
   // ---- the whole function
@@ -65,10 +65,7 @@ export class RegionBuilder extends RegionTransfers {
       else list.push(b);
     }
     this.withExits(() => {
-      if (this.flat !== 0) {
-        this.notFlat();
-        this.aside(() => this.leave(BY_INTERPRETER, blocks[0]!.first));
-      }
+      this.unlessAssumed(() => this.leave(BY_INTERPRETER, blocks[0]!.first));
       this.tree(blocks[0]!, { dirty: 0, kind: KIND.generic });
     });
     return f;
@@ -111,7 +108,7 @@ export class RegionBuilder extends RegionTransfers {
   private nextPage(b: Block): void {
     const { f } = this;
     f.get(LEFT).i32(0).op('i32.le_s');
-    this.aside(() => this.leaveEnded(BY_HANDLER, b.ending, false));
+    this.aside(() => this.leave(BY_HANDLER, b.ending));
     f.i32(0);
     this.pageMoved(b.fall!.page!);
     this.aside(() => this.leave(BY_HANDLER, b.ending));
@@ -127,7 +124,7 @@ export class RegionBuilder extends RegionTransfers {
     f.release();
     this.step = step;
     this.accesses = 0;
-    this.changed = false;
+    this.changed = this.called = false;
     this.arm = 0;
     if (step.info === undefined) {
       this.flush();
@@ -138,7 +135,7 @@ export class RegionBuilder extends RegionTransfers {
     spec.body(this, ...variant.form.operands.map((k, i) => new RegionOperand(this, k, i)));
     if (usage.ends !== undefined) return;
     this.tally();
-    if (!this.looks) return;
+    if (!this.called) return;
     f.i32(0).mem('i32.load', S.leaveRegion);
     this.aside(() => this.leave(BY_HANDLER, step.record + RECORD_BYTES));
   }
@@ -212,7 +209,7 @@ export class RegionBuilder extends RegionTransfers {
     const away = edge.page !== this.block.page;
     if (edge.record === 0 || (away && edge.to === undefined)) return this.leave(BY_BRANCH, this.record);
     this.mustLeave();
-    this.aside(() => this.leaveEnded(BY_BRANCH, this.record));
+    this.aside(() => this.leave(BY_BRANCH, this.record));
     if (away) {
       this.f.i32(0);
       this.pageMoved(edge.page!);
@@ -258,7 +255,7 @@ export class RegionBuilder extends RegionTransfers {
     this.arms(
       () => {
         this.mustLeave();
-        this.aside(() => this.leaveEnded(BY_RIP, 0));
+        this.aside(() => this.leave(BY_RIP));
         f.i32(0);
         this.pageMoved(site.page!);
         this.aside(() => this.leave(BY_RIP));
@@ -309,7 +306,8 @@ export class RegionBuilder extends RegionTransfers {
     this.aside(() => {
       this.spill();
       this.saveLeft();
-      this.f.i32(this.record).i32(vector).i32(errorCode ?? -1).call(this.imports.raise).op('drop').op('return');
+      this.f.i32(this.record).i32(vector).i32(errorCode ?? -1).call(this.imports.raise).op('drop');
+      this.returnNow();
     });
   }
   again(condition: Val): void {
@@ -323,9 +321,7 @@ export class RegionBuilder extends RegionTransfers {
   call(fn: InsnHelper): void {
     this.runHelper(fn);
     this.reload();
-    if (this.flat === 0) return;
-    this.notFlat();
-    this.f.if().i32(0).i32(1).mem('i32.store', S.leaveRegion).end();
+    this.unlessAssumed(() => this.f.i32(0).i32(1).mem('i32.store', S.leaveRegion));
   }
   /** What is known of registers and flags stays: nothing is loaded again. */
   override compute(fn: InsnHelper): void {

@@ -44,8 +44,13 @@ export abstract class RegionFrame extends RegionState {
   protected cycles = 0;
   protected retired = 0;
   protected readonly choice: number;
+  /** Emitted code of this instruction calls something that may want the region to be left behind it. */
+  protected called = false;
   private readonly how: number;
+  /** Cycles that were withheld for the next look at the guest when the region was entered: that look is for interpreted code. */
+  private readonly spare: number;
   private exit = 0;
+  private exitReturn = 0;
 
   /** @param used registers that the region names (bits of `slotOf`) @param written those that it may change */
   constructor(
@@ -59,6 +64,7 @@ export abstract class RegionFrame extends RegionState {
   ) {
     super(used, imports.flagsAux);
     this.how = this.f.fixed(I32);
+    this.spare = this.f.fixed(I32);
     this.choice = this.f.fixed(I32);
   }
   protected get instructionName(): string {
@@ -133,11 +139,34 @@ export abstract class RegionFrame extends RegionState {
   /** Emits what `body` does between the beginning of a function and its ways out. */
   protected withExits(body: () => void): void {
     const { f } = this;
+    f.i32(0).mem('i32.load', S.sampleSpare).set(this.spare);
+    f.get(LEFT).get(this.spare).op('i32.add').set(LEFT);
+    this.addToBudget('i32.add');
+    f.i32(0).i32(0).mem('i32.store', S.sampleSpare);
+    f.block();
+    this.exitReturn = f.depth;
     f.block();
     this.exit = f.depth;
     body();
     f.op('unreachable').end();
     this.exits();
+    f.end();
+    f.i32(0).mem('i32.load', S.left).get(this.spare).op('i32.gt_s').if();
+    f.i32(0).i32(0).mem('i32.load', S.left).get(this.spare).op('i32.sub').mem('i32.store', S.left);
+    this.withhold();
+    f.end();
+  }
+  private addToBudget(op: 'i32.add' | 'i32.sub'): void {
+    this.f.i32(0).i32(0).mem('i32.load', S.sliceBudget).get(this.spare).op(op).mem('i32.store', S.sliceBudget);
+  }
+  /** The cycles that the region did not need are withheld again, so that the look comes when it is due. */
+  private withhold(): void {
+    this.addToBudget('i32.sub');
+    this.f.i32(0).get(this.spare).mem('i32.store', S.sampleSpare);
+  }
+  /** Ends the chain; the state is as a call has left it. */
+  protected returnNow(): void {
+    this.f.brTo(this.exitReturn);
   }
   /** All ways out end here: the state is made exact, then the chain goes on. */
   private exits(): void {
@@ -145,6 +174,10 @@ export abstract class RegionFrame extends RegionState {
     this.dirty = this.written;
     this.kind = UNKNOWN;
     this.spill();
+    f.get(LEFT).get(this.spare).op('i32.gt_s').if();
+    f.get(LEFT).get(this.spare).op('i32.sub').set(LEFT);
+    this.withhold();
+    f.end();
     f.get(this.how).i32(BY_HANDLER).op('i32.eq').if();
     f.get(REC).get(LEFT).get(REC).mem('i32.load', R.handler).goOn().end();
     f.get(this.how).i32(BY_INTERPRETER).op('i32.eq').if();
@@ -187,7 +220,10 @@ export abstract class RegionFrame extends RegionState {
   protected runHelper(fn: InsnHelper): void {
     this.spill();
     this.saveLeft();
-    this.f.i32(this.record).i32(helperId(fn)).call(this.imports.helper).if().op('return').end();
+    this.f.i32(this.record).i32(helperId(fn)).call(this.imports.helper).if();
+    this.returnNow();
+    this.f.end();
     this.restoreLeft();
+    this.called = true;
   }
 }

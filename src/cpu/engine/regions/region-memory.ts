@@ -13,6 +13,7 @@ import { V } from '../arithmetic-builder.js';
 import { ACCESS_READ, ACCESS_RMW, ACCESS_WRITE, DATA_WRITE } from '../host-imports.js';
 import type { Access } from '../interpreter-builder.js';
 import { R, RF_HINT_SHIFT } from '../record.js';
+import { type Assumed, pushNotAssumed } from './assumed.js';
 import { LEFT, RegionFrame, type RegionImports } from './region-frame.js';
 
 const ENTRY_MASK = (TLB_ENTRIES - 1) << 5;
@@ -21,16 +22,19 @@ export abstract class RegionMemory extends RegionFrame {
   /** Memory accesses of the instruction so far. */
   protected accesses = 0;
 
-  /** @param flat outside 64-bit mode: segments (bits by number) that are flat while the region runs; bit 6: and the stack is 32 bits wide */
-  constructor(m: LinearMemory, codeSize: 32 | 64, imports: RegionImports, used: number, written: number, interpreter: (record: number) => number, protected readonly flat: number) {
+  constructor(
+    m: LinearMemory, codeSize: 32 | 64, imports: RegionImports, used: number, written: number, interpreter: (record: number) => number,
+    protected readonly assumed: Assumed,
+  ) {
     super(m, codeSize, imports, used, written, interpreter);
   }
-  /** Puts on the wasm stack: a segment that the region takes for flat is not. */
-  protected notFlat(): void {
-    this.f.i32(0).mem('i32.load', S.flatSegments).i32(this.flat).op('i32.and').i32(this.flat).op('i32.ne');
+  /** If something is assumed, emits `otherwise` for the case that it does not hold. */
+  protected unlessAssumed(otherwise: () => void): void {
+    if (pushNotAssumed(this.f, this.assumed)) this.aside(otherwise);
   }
   override getState(address: number, width: 8 | 16 | 32 | 64 | 128): Val {
-    return address === S.stackMask && (this.flat & FLAT_STACK) !== 0 ? this.c(32, 0xffff_ffff) : super.getState(address, width);
+    if (address === S.stackMask && (this.assumed.flat & FLAT_STACK) !== 0) return this.c(32, 0xffff_ffff);
+    return this.assumed.zero.has(address) ? this.c(width, 0) : super.getState(address, width);
   }
 
   /** Effective address of the memory operand, 64 bits. */
@@ -61,7 +65,7 @@ export abstract class RegionMemory extends RegionFrame {
   /** Outside 64-bit mode: fast limit check, base. `segment` is the address of the segment's state entry. */
   private accessSegmented(segment: number, offset: Val, width: Width, kind: number, stored?: Val): Access {
     // The region is entered, and gone on with, only while the segment is flat: no limit, base 0.
-    if (this.flat & (1 << ((segment - segAddress(0)) / 32))) return this.accessLinear(offset, width, kind, stored, segment);
+    if (this.assumed.flat & (1 << ((segment - segAddress(0)) / 32))) return this.accessLinear(offset, width, kind, stored, segment);
     const { f } = this;
     const address = f.local(I32);
     const write = (kind & ACCESS_WRITE) !== 0, plain = this.missLeaves;
@@ -97,8 +101,11 @@ export abstract class RegionMemory extends RegionFrame {
     this.get(linear).f.i32((width / 8) | (kind << 8)).i32(segment).get(LEFT);
     if (this.cycles !== 0) f.i32(this.cycles).op('i32.sub');
     this.flagOperands();
-    f.call(this.imports.slowAccess).tee(address).op('i32.eqz').if().op('return').end();
+    f.call(this.imports.slowAccess).tee(address).op('i32.eqz').if();
+    this.returnNow();
+    f.end();
     this.restoreLeft();
+    this.called = true;
   }
   private storeChecked(address: number, v: Val): void {
     const { f } = this;

@@ -49,25 +49,7 @@ export abstract class RegionTransfers extends RegionMemory {
   /** Puts on the wasm stack: the slice is used up, or the region is to be left. */
   protected mustLeave(): void {
     this.f.get(LEFT).i32(0).op('i32.le_s');
-    if (this.looks) this.f.i32(0).mem('i32.load', S.leaveRegion).op('i32.or');
-  }
-  /**
-   * Leaves by a branch or jump where the slice ends. Cycles that were only withheld for the next look at the guest are taken first:
-   * that look is for interpreted code.
-   */
-  protected leaveEnded(how: number, record: number, looks = this.looks): void {
-    const { f } = this;
-    f.get(LEFT).i32(0).mem('i32.load', S.sampleSpare).op('i32.add').i32(0).op('i32.le_s');
-    if (looks) f.i32(0).mem('i32.load', S.leaveRegion).op('i32.or');
-    this.aside(() => this.leave(how, record));
-    f.get(LEFT).i32(0).mem('i32.load', S.sampleSpare).op('i32.add').set(LEFT);
-    f.i32(0).i32(0).mem('i32.load', S.sliceBudget).i32(0).mem('i32.load', S.sampleSpare).op('i32.add').mem('i32.store', S.sliceBudget);
-    f.i32(0).i32(0).mem('i32.store', S.sampleSpare);
-  }
-  /** Something that this instruction calls may want the region to be left behind it. */
-  protected get looks(): boolean {
-    const { usage } = this.step.info!;
-    return usage.calls || (this.imports.timing !== undefined && usage.accesses > 1);
+    if (this.called) this.f.i32(0).mem('i32.load', S.leaveRegion).op('i32.or');
   }
   protected distanceTo(page: CodePage): number {
     return page.distance - this.block.page!.distance;
