@@ -6,6 +6,7 @@
  */
 
 import type { Instruction } from 'iced-x86';
+import type { HitTables } from '../cpu/engine/regions/region-timing.js';
 import type { TimingPort, TransitionParts } from '../cpu/ports.js';
 import type { LinearMemory } from '../mem/linear-memory.js';
 import type { PhysicalMemory } from '../mem/physical.js';
@@ -105,6 +106,17 @@ export class TimingCore implements TimingPort {
       cycles += cacheable[i] !== 0 && this.inWalkCache(at) ? this.profile.figures['tlb.walk_cache.latency'] : this.functions.walkRead(at);
     }
     return cycles;
+  }
+
+  /** What compiled code looks at itself. */
+  get hits(): HitTables {
+    const { layout: l, profile: { figures: fig } } = this;
+    return {
+      current: CURRENT_BLOCK, block: this.cpus === 1 ? l.block(0) : undefined, ...F, mispredicts: counterOffset('mispredicts'),
+      l1i: l.l1i, l1d: l.l1d, itlb: l.itlb, dtlb: l.dtlb, large: l.large,
+      counters: l.counters, counterMask: fig['predictor.counters'] - 1, historyMask: 2 ** fig['predictor.history'] - 1,
+      returns: l.returns, returnEntries: fig['predictor.returns'], mispredict: fig['core.mispredict'],
+    };
   }
 
   /** Hears what each VM transition is charged. */

@@ -7,6 +7,7 @@
  *     branch(pc, kind, next, hint)        a direct branch; kind: see BRANCH_*
  *     jump(pc, target, next, hint)        an indirect branch or return
  *     walkRead(address)                   one reference of a page walk: its whole latency
+ *     dataLine(left, known, address, linear, flags), settled(address, linear)   for compiled code, see there
  *     span(address, linear, bytes, flags) data accesses to every line that some bytes (at least one) lie in
  *     string(bytes)                       what a string instruction takes to move so many bytes that are in the first level
  * `address` is a linear-memory address, `linear` the guest's 64-bit linear address, `pc` anything that tells branches apart.
@@ -22,6 +23,7 @@ import { FunctionEmitter } from '../wasm/function.js';
 import { Wasm, type WasmMemory } from '../wasm/host.js';
 import { ModuleBuilder } from '../wasm/module.js';
 import { I32, I64 } from '../wasm/opcodes.js';
+import { SetFunctions } from './emit-sets.js';
 import { CURRENT_BLOCK, F, VICTIM, counterOffset, type Counter, type Table, type TimingLayout } from './layout.js';
 import type { TimingProfile } from './profile.js';
 
@@ -48,21 +50,16 @@ const PAGE_KEY = 0x0000_ffff_ffff_f000n, LARGE_KEY = 0x0000_ffff_ffe0_0000n;
 class Emitter {
   readonly module: ModuleBuilder;
   private readonly walkMiss: number;
-  private readonly touch: number;
-  private readonly remove: number;
-  private readonly find: number;
-  private readonly insert: number;
+  private readonly sets: SetFunctions;
   private readonly miss: number;
 
   constructor(private readonly p: TimingProfile, private readonly l: TimingLayout, memoryPages: number) {
     this.module = new ModuleBuilder(memoryPages, memoryPages);
     this.walkMiss = this.module.importFunction('walk', { params: [I32, I32, I32], results: [I32] });
-    this.touch = this.emitTouch();
-    this.remove = this.emitRemove();
-    this.find = this.emitFind();
-    this.insert = this.emitInsert();
+    this.sets = new SetFunctions(this.module);
     this.miss = this.emitMiss();
     this.emitSpan(this.emitData());
+    this.emitSettled();
     this.emitString();
     this.emitFetch();
     this.emitWalkRead();
@@ -72,52 +69,6 @@ class Emitter {
 
   private add(f: FunctionEmitter, name?: string): number {
     return this.module.add(f, [I32], name);
-  }
-
-  /** touch(set, bytes, line): makes the line the set's first; 1 if it was there, else 0 with the line that fell out in VICTIM. */
-  private emitTouch(): number {
-    const f = new FunctionEmitter([I32, I32, I32]), end = f.local(I32), old = f.local(I32), carry = f.local(I32);
-    f.get(0).get(1).op('i32.add').set(end).get(2).set(carry).loop();
-    f.get(0).mem('i32.load', 0).set(old);
-    f.get(0).get(carry).mem('i32.store', 0);
-    f.get(old).get(2).op('i32.eq').if().i32(1).op('return').end();
-    f.get(old).set(carry);
-    f.get(0).i32(4).op('i32.add').tee(0).get(end).op('i32.lt_u').brIf(0).end();
-    f.i32(VICTIM).get(carry).mem('i32.store', 0).i32(0);
-    return this.add(f);
-  }
-
-  /** remove(set, bytes, line): takes the line out of the set; 1 if it was there. */
-  private emitRemove(): number {
-    const f = new FunctionEmitter([I32, I32, I32]), last = f.local(I32);
-    f.get(0).get(1).op('i32.add').i32(4).op('i32.sub').set(last).block().loop();
-    f.get(0).mem('i32.load', 0).get(2).op('i32.eq').brIf(1);
-    f.get(0).i32(4).op('i32.add').tee(0).get(last).op('i32.le_u').brIf(0).i32(0).op('return').end().end();
-    f.block().loop().get(0).get(last).op('i32.ge_u').brIf(1);
-    f.get(0).get(0).mem('i32.load', 4).mem('i32.store', 0).get(0).i32(4).op('i32.add').set(0).br(0).end().end();
-    f.get(last).i32(0).mem('i32.store', 0).i32(1);
-    return this.add(f);
-  }
-
-  /** find(set, bytes, key): 1 if the TLB key is in the set, and then it becomes the first. */
-  private emitFind(): number {
-    const f = new FunctionEmitter([I32, I32, I64]), at = f.local(I32), end = f.local(I32);
-    f.get(0).get(1).op('i32.add').set(end).get(0).set(at).block().loop();
-    f.get(at).mem('i64.load', 0).get(2).op('i64.eq').brIf(1);
-    f.get(at).i32(8).op('i32.add').tee(at).get(end).op('i32.lt_u').brIf(0).i32(0).op('return').end().end();
-    f.block().loop().get(at).get(0).op('i32.le_u').brIf(1);
-    f.get(at).get(at).i32(8).op('i32.sub').tee(at).mem('i64.load', 0).mem('i64.store', 0).br(0).end().end();
-    f.get(0).get(2).mem('i64.store', 0).i32(1);
-    return this.add(f);
-  }
-
-  /** insert(set, bytes, key): makes the key the set's first, the last falls out. */
-  private emitInsert(): number {
-    const f = new FunctionEmitter([I32, I32, I64]), at = f.local(I32);
-    f.get(0).get(1).op('i32.add').i32(8).op('i32.sub').set(at).block().loop().get(at).get(0).op('i32.le_u').brIf(1);
-    f.get(at).get(at).i32(8).op('i32.sub').tee(at).mem('i64.load', 0).mem('i64.store', 0).br(0).end().end();
-    f.get(0).get(2).mem('i64.store', 0).i32(0);
-    return this.add(f);
   }
 
   // ---- pieces
@@ -160,24 +111,24 @@ class Emitter {
     };
     if (x2) {
       set2(0);
-      f.i32(l2.ways * 4).get(0).call(this.remove).set(hit);
+      f.get(0).call(this.sets.remove(l2.ways)).set(hit);
       f.get(1).if();
       set2(1);
-      f.i32(l2.ways * 4).get(1).call(this.touch).op('i32.eqz').if().i32(VICTIM).mem('i32.load', 0).set(out).end().end();
+      f.get(1).call(this.sets.touch(l2.ways)).op('i32.eqz').if().i32(VICTIM).mem('i32.load', 0).set(out).end().end();
     } else {
       set2(0);
-      f.i32(l2.ways * 4).get(0).call(this.touch).tee(hit).op('i32.eqz').if().i32(VICTIM).mem('i32.load', 0).set(out).end();
+      f.get(0).call(this.sets.touch(l2.ways)).tee(hit).op('i32.eqz').if().i32(VICTIM).mem('i32.load', 0).set(out).end();
     }
     if (l3.sets > 0 && x3) {
       f.get(out).if();
       set3(out);
-      f.i32(l3.ways * 4).get(out).call(this.touch).op('drop').end();
+      f.get(out).call(this.sets.touch(l3.ways)).op('drop').end();
     }
     f.get(hit).if().i32(fig['cache.l2.latency']).op('return').end();
     this.count(f, block, 'l2Misses');
     if (l3.sets > 0) {
       set3(0);
-      f.i32(l3.ways * 4).get(0).call(x3 ? this.remove : this.touch).set(hit);
+      f.get(0).call(x3 ? this.sets.remove(l3.ways) : this.sets.touch(l3.ways)).set(hit);
     }
     // Prefetch streams: each entry is the line that its stream will miss next.
     f.get(block).i32(streams.at).op('i32.add').tee(at).i32(streams.ways * 4).op('i32.add').set(end).loop();
@@ -200,29 +151,43 @@ class Emitter {
     const f = new FunctionEmitter([I32, I64, I32]), block = this.currentBlock(f), key = f.local(I64);
     const makeKey = (mask: bigint): void => void f.get(1).i64(mask).op('i64.and').get(block).mem('i64.load', F.tag).op('i64.or').set(key);
     makeKey(PAGE_KEY);
-    f.get(0).i32(first.ways * 8).get(key).call(this.find).if().i32(0).op('return').end();
+    f.get(0).get(key).call(this.sets.find(first.ways)).if().i32(0).op('return').end();
     makeKey(LARGE_KEY);
     this.tlbSet(f, large, block, 1, 21);
-    f.i32(large.ways * 8).get(key).call(this.find).if().i32(0).op('return').end();
+    f.get(key).call(this.sets.find(large.ways)).if().i32(0).op('return').end();
     this.count(f, block, counter);
     makeKey(PAGE_KEY);
     this.tlbSet(f, tlb2, block, 1, 12);
-    f.i32(tlb2.ways * 8).get(key).call(this.find).if();
-    f.get(0).i32(first.ways * 8).get(key).call(this.insert).op('drop').i32(this.p.figures['tlb.l2.latency']).op('return').end();
+    f.get(key).call(this.sets.find(tlb2.ways)).if();
+    f.get(0).get(key).call(this.sets.insert(first.ways)).op('drop').i32(this.p.figures['tlb.l2.latency']).op('return').end();
     f.get(1).op('i32.wrap_i64').get(1).i64(32n).op('i64.shr_u').op('i32.wrap_i64').get(2).call(this.walkMiss);
     return this.add(f);
   }
 
-  /** Adds the cost of translation to local `extra`: nothing when the first way of the page's or large page's set is it. */
-  private translate(f: FunctionEmitter, first: Table, block: number, linear: number, extra: number, flags: (f: FunctionEmitter) => void, slow: number): void {
+  /** Compares the first way of the set on the stack with the key of the linear address in local `linear`. */
+  private firstIs(f: FunctionEmitter, block: number, linear: number, mask: bigint, op: 'i64.eq' | 'i64.ne'): void {
+    f.mem('i64.load', 0).get(linear).i64(mask).op('i64.and').get(block).mem('i64.load', F.tag).op('i64.or').op(op);
+  }
+  /** Does what `then` emits unless the first way of the page's or large page's set is it. @param then gets a local with the page's set */
+  private unlessTranslated(f: FunctionEmitter, first: Table, block: number, linear: number, then: (set: number) => void): void {
     const set = f.local(I32);
     this.tlbSet(f, first, block, linear, 12);
-    f.tee(set).mem('i64.load', 0).get(linear).i64(PAGE_KEY).op('i64.and').get(block).mem('i64.load', F.tag).op('i64.or').op('i64.ne').if();
+    f.tee(set);
+    this.firstIs(f, block, linear, PAGE_KEY, 'i64.ne');
+    f.if();
     this.tlbSet(f, this.l.large, block, linear, 21);
-    f.mem('i64.load', 0).get(linear).i64(LARGE_KEY).op('i64.and').get(block).mem('i64.load', F.tag).op('i64.or').op('i64.ne').if();
-    f.get(set).get(linear);
-    flags(f);
-    f.call(slow).set(extra).end().end();
+    this.firstIs(f, block, linear, LARGE_KEY, 'i64.ne');
+    f.if();
+    then(set);
+    f.end().end();
+  }
+  /** Adds the cost of translation to local `extra`. */
+  private translate(f: FunctionEmitter, first: Table, block: number, linear: number, extra: number, flags: (f: FunctionEmitter) => void, slow: number): void {
+    this.unlessTranslated(f, first, block, linear, (set) => {
+      f.get(set).get(linear);
+      flags(f);
+      f.call(slow).set(extra);
+    });
   }
 
   private emitData(): number {
@@ -230,7 +195,7 @@ class Emitter {
     const tlbSlow = this.emitTlbMiss(dtlb, 'dtlbMisses');
     const cacheSlow = ((): number => {
       const f = new FunctionEmitter([I32, I32, I32]), block = this.currentBlock(f), latency = f.local(I32); // set, line, flags
-      f.get(0).i32(l1d.ways * 4).get(1).call(this.touch).if().i32(0).op('return').end();
+      f.get(0).get(1).call(this.sets.touch(l1d.ways)).if().i32(0).op('return').end();
       this.count(f, block, 'l1dMisses');
       f.get(1).i32(VICTIM).mem('i32.load', 0).call(this.miss).tee(latency).i32(0).op('i32.lt_s').if().i32(0).get(latency).op('i32.sub').op('return').end();
       // What is exposed: see exposedCycles.
@@ -247,7 +212,34 @@ class Emitter {
     f.tee(set).mem('i32.load', 0).get(line).op('i32.ne').if();
     f.get(set).get(line).get(2).call(cacheSlow).get(extra).op('i32.add').set(extra).end();
     f.get(extra);
-    return this.add(f, 'data');
+    const data = this.add(f, 'data');
+    this.emitDataLine(data);
+    return data;
+  }
+  /** An access that compiled code found not to be a plain hit. -> left and known behind it (cpu/engine/regions/region-timing.ts) */
+  private emitDataLine(data: number): void {
+    const f = new FunctionEmitter([I32, I32, I32, I64, I32]), block = this.currentBlock(f);
+    // Translation that is no hit may change the large-page TLB: lines that are known by it (bit 31) are so no more.
+    f.get(1).i32(0).op('i32.lt_s').if();
+    this.unlessTranslated(f, this.l.dtlb, block, 3, () => void f.i32(0).set(1));
+    f.end();
+    f.get(0).get(2).get(3).get(4).call(data).op('i32.sub').get(1);
+    this.module.add(f, [I32, I32], 'dataLine');
+  }
+  /** 1: the line is first of its L1I set, and the page's key of its ITLB set, so that fetching it changes nothing but lastLine; 2: the large page's; else 0. */
+  private emitSettled(): void {
+    const { l1i, itlb } = this.l;
+    const f = new FunctionEmitter([I32, I64]), block = this.currentBlock(f), line = f.local(I32);
+    f.get(0).i32(6).op('i32.shr_u').tee(line);
+    this.cacheSet(f, l1i, block);
+    f.mem('i32.load', 0).get(line).op('i32.ne').if().i32(0).op('return').end();
+    this.tlbSet(f, itlb, block, 1, 12);
+    this.firstIs(f, block, 1, PAGE_KEY, 'i64.eq');
+    f.if().i32(1).op('return').end();
+    this.tlbSet(f, this.l.large, block, 1, 21);
+    this.firstIs(f, block, 1, LARGE_KEY, 'i64.eq');
+    f.i32(1).op('i32.shl');
+    this.add(f, 'settled');
   }
 
   private emitSpan(data: number): void {
@@ -277,7 +269,7 @@ class Emitter {
       this.translate(f, itlb, block, 1, extra, (g) => void g.i32(ACCESS_FETCH), tlbSlow);
       f.get(line);
       this.cacheSet(f, l1i, block);
-      f.i32(l1i.ways * 4).get(line).call(this.touch).op('i32.eqz').if();
+      f.get(line).call(this.sets.touch(l1i.ways)).op('i32.eqz').if();
       this.count(f, block, 'l1iMisses');
       f.get(line).i32(VICTIM).mem('i32.load', 0).call(this.miss).tee(latency).i32(0).op('i32.lt_s').if().i32(0).get(latency).op('i32.sub').set(latency).end();
       // The next line in order is asked for ahead of time: the second level's latency is hidden then.
@@ -297,7 +289,7 @@ class Emitter {
     const f = new FunctionEmitter([I32]), block = this.currentBlock(f), line = f.local(I32), latency = f.local(I32);
     f.get(0).i32(6).op('i32.shr_u').tee(line);
     this.cacheSet(f, l1d, block);
-    f.i32(l1d.ways * 4).get(line).call(this.touch).if().i32(this.p.figures['cache.l1d.latency']).op('return').end();
+    f.get(line).call(this.sets.touch(l1d.ways)).if().i32(this.p.figures['cache.l1d.latency']).op('return').end();
     this.count(f, block, 'l1dMisses');
     f.get(line).i32(VICTIM).mem('i32.load', 0).call(this.miss).tee(latency).i32(0).get(latency).op('i32.sub').get(latency).i32(0).op('i32.gt_s').op('select');
     this.add(f, 'walkRead');

@@ -14,9 +14,9 @@ import { LEFT_BY, MODE, S } from '../state.js';
 import { CODE_PAGE_TABLE } from './code-cache.js';
 import { helperId } from './helpers.js';
 import { flagsAuxFunction } from './regions/flag-kinds.js';
-import { slowAccess } from './regions/slow-paths.js';
+import { fetchLine, slowAccess } from './regions/slow-paths.js';
 import { reportMarker } from './marker.js';
-import { HANDLER_TYPE, IMPORTS, IMPORT_INDEX, TIMING_IMPORTS, type ImportName } from './host-imports.js';
+import { HANDLER_TYPE, IMPORTS, IMPORT_INDEX, FETCH_LINE_TYPE, TIMING_IMPORTS, type ImportName } from './host-imports.js';
 import { P, PAGE_HEADER, R, RECORD_BYTES, RF_SAME_PAGE } from './record.js';
 
 const REC = 0, LEFT = 1, HANDLER = 0;
@@ -30,14 +30,19 @@ const chargeFetch = (f: FunctionEmitter, record: number, fetchAt: FetchAt): void
   if (fetchAt !== undefined) f.get(LEFT).get(record).call(fetchAt).op('i32.sub').set(LEFT);
 };
 
+/** Puts the linear-memory address and the linear address of a record of the current page in locals. */
+function locate(f: FunctionEmitter, record: number, address: number, linear: number): void {
+  f.i32(0).mem('i64.load', S.codeBase).i32(0).mem('i64.load', S.csBase).op('i64.add').get(record).mem('i64.load16_u', R.off).op('i64.add').set(linear);
+  f.i32(0).mem('i32.load', S.mode).i32(MODE.bits64).op('i32.ne').if();
+  f.get(linear).i64(0xffff_ffffn).op('i64.and').set(linear).end();
+  f.i32(0).mem('i32.load', S.currentPage).mem('i32.load', P.bytes).get(record).mem('i32.load16_u', R.off).op('i32.add').set(address);
+}
 /** Cycles of fetching the instruction at a record of the current page. */
 function fetchAtRecord(fetch: number): FunctionEmitter {
   const f = new FunctionEmitter([I32]);
-  const linear = f.local(I64);
-  f.i32(0).mem('i64.load', S.codeBase).i32(0).mem('i64.load', S.csBase).op('i64.add').get(REC).mem('i64.load16_u', R.off).op('i64.add').set(linear);
-  f.i32(0).mem('i32.load', S.mode).i32(MODE.bits64).op('i32.ne').if();
-  f.get(linear).i64(0xffff_ffffn).op('i64.and').set(linear).end();
-  f.i32(0).mem('i32.load', S.currentPage).mem('i32.load', P.bytes).get(REC).mem('i32.load16_u', R.off).op('i32.add').get(linear).call(fetch);
+  const address = f.local(I32), linear = f.local(I64);
+  locate(f, REC, address, linear);
+  f.get(address).get(linear).call(fetch);
   return f;
 }
 
@@ -157,13 +162,14 @@ export function baseModule(timing: boolean): WasmModule {
   for (const [n, t] of Object.entries(IMPORTS)) if (!wasmNames.has(n as ImportName)) m.export(m.importFunction(n, t), shared(n));
   let fetchAt: FetchAt;
   if (timing) {
-    let fetch = 0;
+    const indices: Record<string, number> = {};
     for (const [n, t] of Object.entries(TIMING_IMPORTS)) {
-      const index = m.importFunction(n, t);
-      m.export(index, shared(n));
-      if (n === 'fetch') fetch = index;
+      indices[n] = m.importFunction(n, t);
+      m.export(indices[n], shared(n));
     }
-    fetchAt = m.add(fetchAtRecord(fetch), [I32], shared('fetchAt'));
+    const { fetch, settled } = indices;
+    fetchAt = m.add(fetchAtRecord(fetch!), [I32], shared('fetchAt'));
+    m.add(fetchLine(fetch!, settled!, locate), FETCH_LINE_TYPE.results, shared('fetchLine'));
   }
   const dispatchIndex = m.add(dispatch(fetchAt), [], shared('dispatch'));
   m.add(branchSlow(dispatchIndex, fetchAt), [], shared('branchSlow'));

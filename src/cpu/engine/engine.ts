@@ -16,6 +16,7 @@ import { InstructionDecoder } from './decoder.js';
 import { Handlers } from './handlers.js';
 import type { TimingImport } from './host-imports.js';
 import { Compiler, type CompilerOptions } from './regions/compiler.js';
+import type { HitTables } from './regions/region-timing.js';
 
 /** The host side of emitted code, one vCPU's. Signatures: host-imports.ts. */
 export interface EmittedCodeHost {
@@ -34,6 +35,8 @@ export interface EmittedCodeHost {
 export interface EngineTiming {
   /** The functions of TIMING_IMPORTS. */
   readonly functions: object;
+  /** Its tables, for compiled code that looks into them itself. */
+  readonly hits: HitTables;
   /** Prices a straight run of instructions: cycles and hint bits of each. */
   schedule(run: readonly Instruction[], costs: Uint16Array, hints: Uint8Array): void;
 }
@@ -100,7 +103,7 @@ export class Engine {
       const lift = (): void => (points.any ? points.lift() : undefined), lay = (): void => (points.any ? points.lay() : undefined);
       this.snapshotHooks.push({ beforeSnapshot: lift, afterSnapshot: lay, beforeRestore: lift, afterRestore: lay });
     }
-    this.compiler = compiler === undefined ? undefined : new Compiler(m, this.handlers, timing !== undefined, compiler);
+    this.compiler = compiler === undefined ? undefined : new Compiler(m, this.handlers, timing?.hits, compiler);
     this.breakpoints.onChange = () => this.compiler?.evict();
     this.snapshotHooks.push({ beforeSnapshot: () => this.compiler?.hide(), afterSnapshot: () => this.compiler?.show(), beforeRestore: () => this.compiler?.evict() });
     this.cache.onDrop = (page) => this.compiler?.dropPage(page);

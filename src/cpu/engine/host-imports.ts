@@ -47,16 +47,25 @@ export const TIMING_IMPORTS = {
   jump: call(4),
   span: { params: [I32, I64, I32, I32], results: [I32] },
   string: call(1),
+  /** For regions. `left` and `known` (region-timing.ts: lines that fetching changes nothing of) go in and come out: (left, known, address, linear, flags). */
+  dataLine: { params: [I32, I32, I32, I64, I32], results: [I32, I32] },
+  /** (address, linear) -> whether fetching the line again changes nothing: 1, or 2 because of a large page; else 0. */
+  settled: { params: [I32, I64], results: [I32] },
 } as const satisfies Record<string, FunctionType>;
 
 export type TimingImport = keyof typeof TIMING_IMPORTS;
 const FIRST_TIMING = Object.keys(IMPORTS).length;
 /** (record) -> cycles: fetch of the instruction at a record of the current page; made by base-handlers.ts in cycle mode. */
 export const FETCH_AT = FIRST_TIMING + Object.keys(TIMING_IMPORTS).length;
+/** (left, known, record, bit) -> left, known: charges the fetch of a record of the current page, for whose line the bit stands. */
+export const FETCH_LINE = FETCH_AT + 1, FETCH_LINE_TYPE: FunctionType = { params: [I32, I32, I32, I32], results: [I32, I32] };
 export const TIMING_INDEX = Object.fromEntries(Object.keys(TIMING_IMPORTS).map((k, i) => [k, FIRST_TIMING + i])) as Record<TimingImport, number>;
 
 /** Flags of `data`, kinds of `branch`: the numbers of timing/emit.ts. */
-export const DATA_WRITE = 1, BRANCH_NOT_TAKEN = 0, BRANCH_TAKEN = 1, BRANCH_ALWAYS = 2;
+export const DATA_WRITE = 1, DATA_DEPENDENT = 2, BRANCH_NOT_TAKEN = 0, BRANCH_TAKEN = 1, BRANCH_ALWAYS = 2;
+
+/** Hints about branches in a record's flags: the same. */
+export const HINT_CALL = 1, HINT_RETURN = 4;
 
 /** Kinds of access, as the mmu's flags. */
 export const ACCESS_READ = 1, ACCESS_WRITE = 2, ACCESS_RMW = 3;

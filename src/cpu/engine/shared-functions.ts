@@ -11,7 +11,7 @@ import { RAM_BASE } from '../../mem/layout.js';
 import type { TableFunctions } from '../../wasm/function.js';
 import { type FunctionType, ModuleBuilder } from '../../wasm/module.js';
 import { I32 } from '../../wasm/opcodes.js';
-import { FETCH_AT, HANDLER_TYPE, IMPORTS, TIMING_IMPORTS } from './host-imports.js';
+import { FETCH_AT, FETCH_LINE_TYPE, HANDLER_TYPE, IMPORTS, TIMING_IMPORTS } from './host-imports.js';
 import { SLOW_IMPORTS, type SlowImport } from './regions/slow-paths.js';
 
 /** (record, left, table index) tail call: goes on with a record by a handler of the machine's table. */
@@ -22,6 +22,7 @@ const PLACES: readonly (readonly [string, FunctionType])[] = [
   ...Object.entries(IMPORTS),
   ...Object.entries(TIMING_IMPORTS),
   ['fetchAt', { params: [I32], results: [I32] }],
+  ['fetchLine', FETCH_LINE_TYPE],
   ...Object.entries(SLOW_IMPORTS),
   ['chain', CHAIN_TYPE],
 ];

@@ -14,13 +14,14 @@ import { Wasm } from '../../../wasm/host.js';
 import { DS, ES, MODE, S, SS } from '../../state.js';
 import { FLAT_STACK } from '../../system/segments.js';
 import { CODE_PAGE_TABLE } from '../code-cache.js';
-import { FETCH_AT, HANDLER_TYPE, IMPORT_INDEX, TIMING_INDEX } from '../host-imports.js';
+import { FETCH_AT, FETCH_LINE, HANDLER_TYPE, IMPORT_INDEX, TIMING_INDEX } from '../host-imports.js';
 import type { Handlers } from '../handlers.js';
 import { P, PAGE_HEADER, R } from '../record.js';
 import { SLOW_INDEX, newModule } from '../shared-functions.js';
 import { slotOf } from '../usage.js';
 import { RegionBuilder } from './region-builder.js';
 import type { RegionImports } from './region-frame.js';
+import type { HitTables } from './region-timing.js';
 import { type Block, RegionReader, edgesOf } from './region.js';
 import { analyse } from './structure.js';
 
@@ -97,15 +98,16 @@ export class Compiler {
   constructor(
     private readonly m: LinearMemory,
     private readonly handlers: Handlers,
-    timing: boolean,
+    /** Cycle mode: the timing core's tables. */
+    hits: HitTables | undefined,
     readonly options: CompilerOptions = DEFAULT_COMPILER,
   ) {
     this.untilSample = this.interval;
     this.reader = new RegionReader(m, handlers, (record) => this.handlerOf(record, m.u32[(record + R.handler) >>> 2]!));
-    const { commit, helper, raise, arrive, branchSlow, dispatch } = IMPORT_INDEX;
+    const { commit, helper, raise, arrive, branchSlow, dispatch } = IMPORT_INDEX, { dataLine, jump, span, string } = TIMING_INDEX;
     this.imports = {
       commit, helper, raise, arrive, branchSlow, dispatch, ...SLOW_INDEX,
-      ...(timing ? { timing: { data: TIMING_INDEX.data, branch: TIMING_INDEX.branch, jump: TIMING_INDEX.jump, span: TIMING_INDEX.span, string: TIMING_INDEX.string, fetchAt: FETCH_AT } } : {}),
+      ...(hits === undefined ? {} : { timing: { dataLine, jump, span, string, fetchAt: FETCH_AT, fetchLine: FETCH_LINE }, hits }),
     };
   }
 

@@ -14,13 +14,14 @@ import type { LinearMemory } from '../../../mem/linear-memory.js';
 import type { Operand, Val } from '../../builder.js';
 import type { InsnHelper } from '../../insn.js';
 import { S, SEG, segAddress } from '../../state.js';
-import { BRANCH_ALWAYS, BRANCH_NOT_TAKEN, BRANCH_TAKEN, DATA_WRITE } from '../host-imports.js';
+import { DATA_WRITE } from '../host-imports.js';
 import { R, RECORD_BYTES, RF_REP, RF_REPNE } from '../record.js';
 import type { Assumed } from './assumed.js';
 import { KIND, UNKNOWN } from './flag-kinds.js';
 import type { RegionEmitter } from './region-emitter.js';
 import { BY_BRANCH, BY_HANDLER, BY_INTERPRETER, BY_RIP, BY_TURN, LEFT, type RegionImports } from './region-frame.js';
 import { RegionOperand } from './region-operand.js';
+import { RegionTiming } from './region-timing.js';
 import { RegionTransfers } from './region-transfers.js';
 import type { Block, Edge, Step } from './region.js';
 
@@ -54,7 +55,8 @@ export class RegionBuilder extends RegionTransfers {
 
   /** Emits the region. @param blocks in reverse postorder, the head first */
   region(blocks: readonly Block[]): RegionEmitter {
-    const { f } = this;
+    const { f, imports } = this, head = blocks[0]!;
+    if (imports.timing !== undefined) this.timing = new RegionTiming(f, this.m, imports.hits!, imports.timing, this.codeBase, blocks);
     f.i32(0).i32(0).mem('i32.store', S.leaveRegion);
     f.i32(0).mem('i64.load', S.codeBase).set(this.codeBase);
     this.reload();
@@ -65,8 +67,12 @@ export class RegionBuilder extends RegionTransfers {
       else list.push(b);
     }
     this.withExits(() => {
-      this.unlessAssumed(() => this.leave(BY_INTERPRETER, blocks[0]!.first));
-      this.tree(blocks[0]!, { dirty: 0, kind: KIND.generic });
+      this.unlessAssumed(() => this.leave(BY_INTERPRETER, head.first));
+      if (this.timing !== undefined) {
+        this.timing.notHere(head.first, head.page!);
+        this.aside(() => this.leave(BY_INTERPRETER, head.first));
+      }
+      this.tree(head, { dirty: 0, kind: KIND.generic });
     });
     return f;
   }
@@ -101,7 +107,7 @@ export class RegionBuilder extends RegionTransfers {
     if (b.end !== 'next' && b.end !== 'goto' && b.end !== 'page') return;
     this.flush();
     if (b.end === 'page') this.nextPage(b);
-    if (b.end === 'goto') this.chargeFetch(b.fall!.record);
+    if (b.end === 'goto') this.chargeFetch(b.fall!.record, undefined, true);
     this.follow(b.fall!);
   }
   /** A `pageEnd` record: the slice may end there, else it dispatches. */
@@ -112,7 +118,7 @@ export class RegionBuilder extends RegionTransfers {
     f.i32(0);
     this.pageMoved(b.fall!.page!);
     this.aside(() => this.leave(BY_HANDLER, b.ending));
-    this.arrive(b.fall!);
+    this.arrive(b.fall!, true);
   }
   private choose(sites: readonly Edge[], i: number): void {
     if (i === sites.length - 1) return this.follow(sites[i]!);
@@ -128,7 +134,7 @@ export class RegionBuilder extends RegionTransfers {
     this.arm = 0;
     if (step.info === undefined) {
       this.flush();
-      return this.chargeFetch(step.record + RECORD_BYTES);
+      return this.chargeFetch(step.record + RECORD_BYTES, undefined, true);
     }
     const { spec, variant, usage } = step.info;
     this.operandWidth = variant.form.operandWidth;
@@ -202,9 +208,8 @@ export class RegionBuilder extends RegionTransfers {
   nextRip(): Val {
     return this.ripBehind(this.fieldU8(R.len));
   }
-  private takeBranch(kind: number): void {
+  private takeBranch(): void {
     const edge = this.block.taken!;
-    this.chargeBranch(kind);
     // A branch to another page, or to one that is not decoded, is the dispatcher's.
     const away = edge.page !== this.block.page;
     if (edge.record === 0 || (away && edge.to === undefined)) return this.leave(BY_BRANCH, this.record);
@@ -221,11 +226,15 @@ export class RegionBuilder extends RegionTransfers {
   branchIf(condition: Val): void {
     this.tally();
     this.flush();
+    this.timing?.predict(this.offset);
     this.get(condition);
     this.arms(
-      () => this.takeBranch(BRANCH_TAKEN),
       () => {
-        this.chargeBranch(BRANCH_NOT_TAKEN);
+        this.timing?.outcome(true);
+        this.takeBranch();
+      },
+      () => {
+        this.timing?.outcome(false);
         this.follow(this.block.fall!);
       },
     );
@@ -233,7 +242,8 @@ export class RegionBuilder extends RegionTransfers {
   branch(): void {
     this.tally();
     this.flush();
-    this.takeBranch(BRANCH_ALWAYS);
+    this.chargeAlways();
+    this.takeBranch();
   }
   jump(rip: Val): void {
     this.checkTarget(rip);
@@ -286,16 +296,11 @@ export class RegionBuilder extends RegionTransfers {
     return this.c(32, this.fieldI32(R.segBase));
   }
   chargeSpan(address: Val, linear: Val, bytes: Val, write: boolean): void {
-    const { timing } = this.imports;
-    if (timing === undefined) return;
-    this.f.get(LEFT);
-    this.get(address).get(linear).get(bytes).f.i32(write ? DATA_WRITE : 0).call(timing.span).op('i32.sub').set(LEFT);
+    const push = (v: Val) => () => void this.get(v);
+    this.timing?.span(push(address), push(linear), push(bytes), write ? DATA_WRITE : 0);
   }
   chargeString(bytes: Val): void {
-    const { timing } = this.imports;
-    if (timing === undefined) return;
-    this.f.get(LEFT);
-    this.get(bytes).f.call(timing.string).op('i32.sub').set(LEFT);
+    this.timing?.string(() => void this.get(bytes));
   }
 
   // ---- exceptions and helpers

@@ -15,6 +15,7 @@ import { R } from '../record.js';
 import { UNKNOWN } from './flag-kinds.js';
 import type { Step } from './region.js';
 import { RegionState } from './region-state.js';
+import type { HitTables, RegionTiming, TimingCalls } from './region-timing.js';
 
 /** Indices of the functions that a region's module imports. */
 export interface RegionImports {
@@ -27,7 +28,8 @@ export interface RegionImports {
   readonly flagsAux: number;
   readonly slowAccess: number;
   /** Cycle mode only. */
-  readonly timing?: { readonly data: number; readonly branch: number; readonly jump: number; readonly span: number; readonly string: number; readonly fetchAt: number };
+  readonly timing?: TimingCalls;
+  readonly hits?: HitTables;
 }
 
 /** Parameters; the record is known, so its local names the one that an exit is about. */
@@ -43,6 +45,8 @@ export abstract class RegionFrame extends RegionState {
   /** Cycles and instructions of this block that are not yet subtracted and counted. */
   protected cycles = 0;
   protected retired = 0;
+  /** Cycle mode only. */
+  protected timing: RegionTiming | undefined;
   protected readonly choice: number;
   /** Emitted code of this instruction calls something that may want the region to be left behind it. */
   protected called = false;
@@ -105,14 +109,14 @@ export abstract class RegionFrame extends RegionState {
   // ---- what has been charged
 
   protected tally(): void {
-    this.cycles += this.imports.timing === undefined ? 1 : this.m.u16[(this.step.record + R.cost) >>> 1]!;
+    this.cycles += this.timing === undefined ? 1 : this.m.u16[(this.step.record + R.cost) >>> 1]!;
     this.retired++;
   }
   /** Subtracts and counts what has run. */
   protected flush(): void {
     const { f } = this;
     if (this.cycles !== 0) f.get(LEFT).i32(this.cycles).op('i32.sub').set(LEFT);
-    if (this.imports.timing !== undefined && this.retired !== 0) this.addRetired(this.retired);
+    if (this.timing !== undefined && this.retired !== 0) this.addRetired(this.retired);
     this.cycles = this.retired = 0;
   }
   protected addRetired(n: number): void {
@@ -124,14 +128,15 @@ export abstract class RegionFrame extends RegionState {
     f.i32(0).get(LEFT);
     if (this.cycles !== 0) f.i32(this.cycles).op('i32.sub');
     f.mem('i32.store', S.left);
-    if (this.imports.timing !== undefined && this.retired !== 0) this.addRetired(this.retired);
+    if (this.timing !== undefined && this.retired !== 0) this.addRetired(this.retired);
   }
   protected restoreLeft(): void {
     const { f } = this;
     f.i32(0).mem('i32.load', S.left);
     if (this.cycles !== 0) f.i32(this.cycles).op('i32.add');
     f.set(LEFT);
-    if (this.imports.timing !== undefined && this.retired !== 0) this.addRetired(-this.retired);
+    if (this.timing !== undefined && this.retired !== 0) this.addRetired(-this.retired);
+    this.timing?.forget();
   }
 
   // ---- ways out

@@ -10,7 +10,7 @@ import type { Val, Width } from '../../builder.js';
 import { FS, GS, S, SCRATCH_DATA, SEG, segAddress } from '../../state.js';
 import { FLAT_STACK } from '../../system/segments.js';
 import { V } from '../arithmetic-builder.js';
-import { ACCESS_READ, ACCESS_RMW, ACCESS_WRITE, DATA_WRITE } from '../host-imports.js';
+import { ACCESS_READ, ACCESS_RMW, ACCESS_WRITE, DATA_DEPENDENT, DATA_WRITE } from '../host-imports.js';
 import type { Access } from '../interpreter-builder.js';
 import { R, RF_HINT_SHIFT } from '../record.js';
 import { type Assumed, pushNotAssumed } from './assumed.js';
@@ -90,13 +90,13 @@ export abstract class RegionMemory extends RegionFrame {
    * behind an access that has been charged: that would be charged again.
    */
   protected get missLeaves(): boolean {
-    return this.imports.timing === undefined || this.accesses === 0;
+    return this.timing === undefined || this.accesses === 0;
   }
   /** What the interpreter does on a miss, as a call. @param linear or offset in the segment */
   private slowPath(linear: Val, width: Width, kind: number, segment: number, address: number): void {
     const { f } = this;
     this.storeSlowly();
-    if (this.imports.timing !== undefined && this.retired !== 0) this.addRetired(this.retired);
+    if (this.timing !== undefined && this.retired !== 0) this.addRetired(this.retired);
     f.i32(this.record);
     this.get(linear).f.i32((width / 8) | (kind << 8)).i32(segment).get(LEFT);
     if (this.cycles !== 0) f.i32(this.cycles).op('i32.sub');
@@ -122,7 +122,6 @@ export abstract class RegionMemory extends RegionFrame {
    */
   accessLinear(linear: Val, width: Width, kind: number, stored?: Val, segment = 0): Access {
     const { f } = this;
-    const { timing } = this.imports;
     const plain = this.missLeaves;
     const entry = this.tlbEntry(() => this.get(linear)), address = f.local(I32);
     this.get(linear);
@@ -140,11 +139,7 @@ export abstract class RegionMemory extends RegionFrame {
       f.end();
     }
     this.accesses++;
-    if (timing !== undefined) {
-      f.get(LEFT).get(address);
-      this.get(linear);
-      f.i32((this.hint & 2) | ((kind & ACCESS_WRITE) !== 0 ? DATA_WRITE : 0)).call(timing.data).op('i32.sub').set(LEFT);
-    }
+    this.timing?.data(address, () => void this.get(linear), plain && !this.is64, (this.hint & DATA_DEPENDENT) | ((kind & ACCESS_WRITE) !== 0 ? DATA_WRITE : 0));
     const access: Access = { address: new V(32, address), kind, plain };
     if (stored !== undefined) this.writeAccess(access, stored);
     return access;

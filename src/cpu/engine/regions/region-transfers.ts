@@ -3,9 +3,11 @@
  * whether the page that it leads to is still the one that was compiled.
  */
 
+import { I32 } from '../../../wasm/opcodes.js';
 import type { Val } from '../../builder.js';
 import { S } from '../../state.js';
 import { R } from '../record.js';
+import { HINT_RETURN } from '../host-imports.js';
 import { LEFT } from './region-frame.js';
 import { RegionMemory } from './region-memory.js';
 import type { Block, CodePage, Edge } from './region.js';
@@ -16,32 +18,25 @@ export abstract class RegionTransfers extends RegionMemory {
 
   // ---- what is charged
 
-  protected chargeFetch(record: number): void {
-    const { timing } = this.imports;
-    if (timing !== undefined) this.f.get(LEFT).i32(record).call(timing.fetchAt).op('i32.sub').set(LEFT);
+  /** The fetch of a record. @param newLine it is not the instruction that is being emitted which leads there */
+  protected chargeFetch(record: number, page = this.block.page!, newLine = false): void {
+    this.timing?.fetch(record, page, newLine ? 0 : this.record, this.block.page!);
   }
-  protected predictorPc(plus: number): void {
-    this.f.get(this.codeBase).op('i32.wrap_i64').i32(this.offset + plus).op('i32.add');
+  private get nextOffset(): number {
+    return this.offset + this.fieldU8(R.len);
   }
-  protected chargeBranch(kind: number): void {
-    const { timing } = this.imports;
-    if (timing === undefined) return;
-    const { f } = this;
-    f.get(LEFT);
-    this.predictorPc(0);
-    f.i32(kind);
-    this.predictorPc(this.fieldU8(R.len));
-    f.i32(this.hint).call(timing.branch).op('i32.sub').set(LEFT);
+  protected chargeAlways(): void {
+    this.timing?.always(this.nextOffset, this.hint);
   }
   protected chargeJump(rip: Val): void {
-    const { timing } = this.imports;
+    const { timing, hint } = this;
     if (timing === undefined) return;
-    const { f } = this;
-    f.get(LEFT);
-    this.predictorPc(0);
-    this.get(this.trunc(rip, 32));
-    this.predictorPc(this.fieldU8(R.len));
-    f.i32(this.hint).call(timing.jump).op('i32.sub').set(LEFT);
+    const low = this.trunc(rip, 32);
+    if ((hint & HINT_RETURN) !== 0) {
+      const target = this.f.local(I32);
+      this.get(low).f.set(target);
+      timing.returned(target);
+    } else timing.jump(this.offset, () => void this.get(low), this.nextOffset, hint);
   }
 
   // ---- whether to go on
@@ -67,11 +62,11 @@ export abstract class RegionTransfers extends RegionMemory {
     f.get(entry).mem('i32.load', 20).i32(page.hpaPage).op('i32.ne').op('i32.or');
   }
   /** What comes with an edge's target: its page, if that is another one, becomes the one that runs; the fetch. */
-  protected arrive(e: Edge): void {
+  protected arrive(e: Edge, newLine = false): void {
     const { f } = this;
     const page = e.page!, distance = this.distanceTo(page);
     if (page !== this.block.page) {
-      if (this.imports.timing !== undefined && page.account !== 0) {
+      if (this.timing !== undefined && page.account !== 0) {
         f.i32(0).mem('i32.load', S.account).i32(page.account).op('i32.ne').if();
         f.i32(page.account).get(LEFT).call(this.imports.arrive).op('drop').end();
       }
@@ -81,6 +76,6 @@ export abstract class RegionTransfers extends RegionMemory {
       f.i32(0).get(this.codeBase).mem('i64.store', S.codeBase);
       f.i32(0).i32(page.structure).mem('i32.store', S.currentPage);
     }
-    this.chargeFetch(e.record);
+    this.chargeFetch(e.record, page, newLine);
   }
 }

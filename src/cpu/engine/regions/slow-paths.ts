@@ -1,6 +1,7 @@
 /**
- * What regions call when a memory access misses the software TLB and they cannot leave for it: a function that every region shares, so
- * that a region's own code stays short. It makes flags and `left` exact in the state (the region has stored its registers), then does
+ * What regions call where their own code has no place for it: functions that every region shares.
+ *
+ * slowAccess: a memory access misses the software TLB, and the region cannot leave for it. It makes flags and `left` exact in the state (the region has stored its registers), then does
  * what the interpreter does.
  */
 
@@ -8,7 +9,7 @@ import { FunctionEmitter } from '../../../wasm/function.js';
 import type { FunctionType } from '../../../wasm/module.js';
 import { I32, I64, type ValueType } from '../../../wasm/opcodes.js';
 import { S } from '../../state.js';
-import { IMPORT_INDEX } from '../host-imports.js';
+import { FETCH_LINE_TYPE, IMPORT_INDEX } from '../host-imports.js';
 
 /** (record, linear address or offset in the segment, size | kind << 8, segment's address or 0, left, flag kind, A, B, result). */
 const ACCESS_PARAMS: readonly ValueType[] = [I32, I64, I32, I32, I32, I32, I64, I64, I64];
@@ -31,5 +32,17 @@ export function slowAccess(flagsAux: number): FunctionEmitter {
   f.get(SEGMENT).if();
   f.get(RECORD).get(LINEAR).op('i32.wrap_i64').get(SEGMENT).get(PACKED).call(IMPORT_INDEX.segmentAccess).op('return').end();
   f.get(RECORD).get(LINEAR).op('i32.wrap_i64').get(LINEAR).i64(32n).op('i64.shr_u').op('i32.wrap_i64').get(PACKED).call(IMPORT_INDEX.access);
+  return f;
+}
+
+/** FETCH_LINE. @param fetch, settled functions of the timing core @param locate puts address and linear address of a record in locals */
+export function fetchLine(fetch: number, settled: number, locate: (f: FunctionEmitter, record: number, address: number, linear: number) => void): FunctionEmitter {
+  const f = new FunctionEmitter(FETCH_LINE_TYPE.params);
+  const address = f.local(I32), linear = f.local(I64), state = f.local(I32);
+  locate(f, 2, address, linear);
+  f.get(0).get(address).get(linear).call(fetch).op('i32.sub');
+  // 2: by the large-page TLB. Bit 31 says that of some line.
+  f.get(1).get(3).op('i32.or').get(1).get(3).i32(-1).op('i32.xor').op('i32.and').get(address).get(linear).call(settled).tee(state).op('select');
+  f.get(state).i32(1).op('i32.shr_u').i32(31).op('i32.shl').op('i32.or');
   return f;
 }
