@@ -10,7 +10,7 @@ import { END, TestMachine } from './support/machine-with.js';
 
 /** Escapes, prefixes and opcodes with many forms, so that more than the one-byte instructions come up. */
 const FREQUENT = [0x0f, 0x66, 0xf3, 0xf2, 0x48, 0x67, 0x65, 0x36, 0xc4, 0xf0, 0xd9, 0xdd];
-const RUNS = 200, CYCLES = 300, PROGRAMS = 80;
+const RUNS = 200, CYCLES = 300;
 
 /** Interpreter, and a compiler that leaves nothing to it: after every run both have the same state. */
 const compiled = (): TestMachine => new TestMachine(undefined, EAGER_COMPILER);
@@ -21,14 +21,19 @@ const stateOf = (t: TestMachine): string => {
   return `${words.join()} rip ${s.rip.toString(16)} flags ${s.rflags.toString(16)} mxcsr ${s.get32(S.mxcsr).toString(16)} fsw ${s.get32(S.fsw).toString(16)} after ${t.vcpu.elapsed} ${t.vcpu.instructions} ${registers}`;
 };
 
-it.each([2])('random programs with loops and calls do the same on both engines (seed %i)', (first) => {
-  let seed = first;
+const MODES = [
+  [2, 'functional mode', 80, undefined],
+  [4, 'cycle mode', 30, { profile: 'nehalem-2008', cpus: 1 }],
+  [5, 'cycle mode, several vCPUs', 30, { profile: 'barcelona-2007', cpus: 2 }],
+] as const;
+it.each(MODES)('random programs with loops and calls do the same on both engines (seed %i, %s)', (first, _mode, programs, cycleMode) => {
+  let seed: number = first;
   const random = (below: number): number => {
     seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
     return (seed >>> 16) % below;
   };
-  const machines = [new TestMachine(), compiled()];
-  for (let run = 0; run < PROGRAMS; run++) {
+  const machines = [new TestMachine(undefined, undefined, cycleMode), new TestMachine(undefined, EAGER_COMPILER, cycleMode)];
+  for (let run = 0; run < programs; run++) {
     const bits = random(2) === 0 ? 64 : 32;
     const code = program(random, bits), at = 0x20_0000 + random(0xf00);
     const registers = Array.from({ length: 16 }, () => BigInt(0x30_0000 + random(65536) * 8)), flags = (random(65536) & 0x8d5) | 2;
@@ -43,13 +48,14 @@ it.each([2])('random programs with loops and calls do the same on both engines (
       t.vcpu.s.rflags = flags;
       t.vcpu.run(0, 3000);
       t.vcpu.stopReason = undefined;
-      return { state: stateOf(t), memory: Buffer.from(t.phys.read(0x30_0000, 0x8_0000)) };
+      return { state: stateOf(t), memory: Buffer.from(t.phys.read(0x30_0000, 0x8_0000)), timing: Buffer.from(t.timingTables) };
     });
     const before = `run ${run}: ${bits}-bit ${Buffer.from(code).toString('hex')}`;
     expect(states[1]!.state, before).toBe(states[0]!.state);
     expect(states[1]!.memory.equals(states[0]!.memory), before).toBe(true);
+    expect(states[1]!.timing.equals(states[0]!.timing), before).toBe(true);
   }
-  expect(machines[1]!.vcpu.engine.compiler!.stats.compiled).toBeGreaterThan(PROGRAMS / 2);
+  expect(machines[1]!.vcpu.engine.compiler!.stats.compiled).toBeGreaterThan(programs / 2);
 });
 
 /** Instructions that need no set-up, in encodings that 32- and 64-bit code share; registers and memory at them vary. */

@@ -6,6 +6,8 @@
  *     0x06000-0x08fff  page tables: PML4, PDPT, PD with 2-MByte pages
  */
 
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Vcpu } from '../../src/cpu/vcpu.js';
 import { Engine } from '../../src/cpu/engine/engine.js';
 import type { CompilerOptions } from '../../src/cpu/engine/regions/compiler.js';
@@ -17,6 +19,8 @@ import { ACTIVITY, CR0_PE, CR0_PG, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_PAE, CS, DS, 
 import { setSegment } from '../../src/cpu/system/segments.js';
 import { LinearMemory } from '../../src/mem/linear-memory.js';
 import { PhysicalMemory } from '../../src/mem/physical.js';
+import { TimingCore } from '../../src/timing/core.js';
+import { readTimingProfile } from '../../src/timing/profile.js';
 
 const GDT = 0x1000, IDT = 0x2000, TSS = 0x3000, STUBS = 0x4000, FAULT_STACK = 0x6000, PML4 = 0x6000;
 const CODE64 = 0x08, DATA = 0x10, CODE32 = 0x18, CODE16 = 0x20, TSS_SELECTOR = 0x28;
@@ -45,16 +49,26 @@ export class TestMachine {
   private readonly m: LinearMemory;
   private time = 0;
 
-  /** @param encodings of the processor; absent: all that are described @param compiler everything that can be compiled is */
-  constructor(encodings?: EncodingSet, compiler?: CompilerOptions) {
+  /** Cycle mode only. */
+  readonly timing: TimingCore | undefined;
+
+  /**
+   * @param encodings of the processor; absent: all that are described @param compiler everything that can be compiled is
+   * @param cycleMode the profile to take for it, and how many vCPUs the timing core is to have tables for
+   */
+  constructor(encodings?: EncodingSet, compiler?: CompilerOptions, cycleMode?: { readonly profile: string; readonly cpus: number }) {
     this.m = new LinearMemory(RAM_BYTES);
     this.phys = new PhysicalMemory(this.m);
+    if (cycleMode !== undefined) {
+      const profile = readTimingProfile(JSON.parse(readFileSync(join(import.meta.dirname, `../../profiles/${cycleMode.profile}.json`), 'utf8')));
+      this.timing = new TimingCore(this.m, this.phys, profile, cycleMode.cpus, null);
+    }
     this.vcpu = new Vcpu({
       id: 0,
-      engine: new Engine(this.m, this.phys, undefined, encodings, compiler),
+      engine: new Engine(this.m, this.phys, this.timing, encodings, compiler),
       platform: nothing,
       virt: null,
-      timing: null,
+      timing: this.timing ?? null,
       probe: silent,
       cpuid: noLeaves,
       msrs: new MsrTable(),
@@ -62,8 +76,13 @@ export class TestMachine {
       gigabytePages: true,
       bit8Reserved: false,
     });
+    this.timing?.attach(0, { mmu: this.vcpu.mmu, isUser: () => this.vcpu.s.cpl === 3 });
     this.buildTables();
     this.vcpu.reset();
+  }
+  /** The timing core's tables as they are. */
+  get timingTables(): Uint8Array {
+    return this.m.u8.slice(this.timing?.tables.from, this.timing?.tables.to ?? 0);
   }
 
   /** Descriptor tables, page tables and fault stubs, as they are at the start. */

@@ -1,8 +1,8 @@
-/** Regions as they come and go: hot places, dropped pages, a full house, and the look behind a store to code. */
+/** Regions as they come and go: hot places, dropped pages, a full house, the look behind a store to code; cycle mode's caches and TLBs. */
 import { describe, expect, it } from 'vitest';
 import { TestMachine } from '../../../../test/support/machine-with.js';
 import { RAX, RBX, RCX, RDX, S } from '../../state.js';
-import { DEFAULT_COMPILER, EAGER_COMPILER } from './compiler.js';
+import { type CompilerOptions, DEFAULT_COMPILER, EAGER_COMPILER } from './compiler.js';
 
 const at = 0x20_0000;
 /** mov ecx, N; loop: add rax, rcx; dec ecx; jnz loop */
@@ -83,5 +83,32 @@ describe('compiler', () => {
     const { stats } = t.vcpu.engine.compiler!;
     expect(stats.compiled).toBe(1);
     expect(stats.hits / stats.samples).toBeGreaterThan(0.1);
+  });
+});
+
+describe('cycle mode', () => {
+  /** Cycles, and the timing core's tables, after `pieces` of code have run 20,000 times: each but the last, which loops to the first, jumps to the next. */
+  function run(compiler: CompilerOptions | undefined, pieces: readonly { at: number; code: readonly number[] }[], registers: Readonly<Record<number, bigint>>): { cycles: number; tables: string; compiled: number } {
+    const t = new TestMachine(undefined, compiler, { profile: 'nehalem-2008', cpus: 1 });
+    const relative = (from: number, to: number): number[] => [...new Uint8Array(Int32Array.of(to - from).buffer)];
+    // A second name for the first large page of data, in the set of the large-page TLB that the code's page is in.
+    t.phys.write(0x8000 + 8 * 9, Uint8Array.of(0x87, 0, 0x40, 0, 0, 0, 0, 0));
+    pieces.forEach((p, i) => {
+      const end = p.at + p.code.length, last = i === pieces.length - 1;
+      t.phys.write(p.at, Uint8Array.of(...p.code, ...(last ? [0xff, 0xc9, 0x0f, 0x85, ...relative(end + 8, pieces[0]!.at), 0xf4, 0xeb, 0xfe] : [0xe9, ...relative(end + 5, pieces[i + 1]!.at)])));
+    });
+    t.start(64, pieces[0]!.at);
+    for (let i = 0; i < 16; i++) t.vcpu.s.setGpr(i, registers[i] ?? (i === RCX ? 20_000n : 0n));
+    t.runToHalt(20_000_000);
+    return { cycles: t.vcpu.elapsed, tables: Buffer.from(t.timingTables).toString('base64'), compiled: t.vcpu.engine.compiler?.stats.compiled ?? 0 };
+  }
+  const nop = [0x90], load = [0x48, 0x8b, 0x03]; // mov rax, [rbx]
+  it.each([
+    ['lines of one set of the L1I', [{ at, code: nop }, { at: at + 0x2000, code: nop }, { at: at + 0x40, code: nop }], {}],
+    ['data in the large-page TLB set of the code', [{ at, code: load }, { at: at + 0x80, code: nop }], { [RBX]: 0x120_0000n }],
+  ] as const)('%s: as the interpreter', (_name, pieces, registers) => {
+    const interpreted = run(undefined, pieces, registers), compiled = run({ ...DEFAULT_COMPILER, sample: 1000 }, pieces, registers);
+    expect(compiled.compiled).toBeGreaterThan(0);
+    expect([compiled.cycles, compiled.tables === interpreted.tables]).toEqual([interpreted.cycles, true]);
   });
 });
