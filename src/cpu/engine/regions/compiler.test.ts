@@ -1,7 +1,7 @@
 /** Regions as they come and go: hot places, dropped pages, a full house, the look behind a store to code; cycle mode's caches and TLBs. */
 import { describe, expect, it } from 'vitest';
 import { TestMachine } from '../../../../test/support/machine-with.js';
-import { RAX, RBX, RCX, RDX, S } from '../../state.js';
+import { RAX, RBX, RCX, RDX, RSI, S } from '../../state.js';
 import { type CompilerOptions, DEFAULT_COMPILER, EAGER_COMPILER } from './compiler.js';
 
 const at = 0x20_0000;
@@ -68,6 +68,16 @@ describe('compiler', () => {
     t.vcpu.s.set64(S.cr0, 0x8000_0009n);
     t.vcpu.modeChanged();
     expect(t.runToHalt().fault).toBe(7);
+  });
+
+  it('forgets where a page was when the guest maps it elsewhere', () => {
+    const t = new TestMachine(undefined, EAGER_COMPILER);
+    t.phys.write(0x40_0000, Uint8Array.of(1, 0, 0, 0));
+    t.phys.write(0x60_0000, Uint8Array.of(100, 0, 0, 0));
+    // loop: mov eax, [0x400000]; add rsi, rax; mov [0x8010], rbx (its page-directory entry); invlpg [0x400000]; dec ecx; jnz loop
+    const code = [0x8b, 0x04, 0x25, 0, 0, 0x40, 0, 0x48, 0x01, 0xc6, 0x48, 0x89, 0x1c, 0x25, 0x10, 0x80, 0, 0, 0x0f, 0x01, 0x3c, 0x25, 0, 0, 0x40, 0, 0xff, 0xc9, 0x75, 0xe2];
+    t.execute(code, { [RBX]: 0x60_0087n, [RCX]: 3n });
+    expect(t.vcpu.s.gpr(RSI)).toBe(201n);
   });
 
   it('a loop over two pages stays compiled', () => {

@@ -18,6 +18,7 @@ import { DATA_WRITE } from '../host-imports.js';
 import { R, RECORD_BYTES, RF_REP, RF_REPNE } from '../record.js';
 import type { Assumed } from './assumed.js';
 import { KIND, UNKNOWN } from './flag-kinds.js';
+import { KnownPages } from './known-pages.js';
 import type { RegionEmitter } from './region-emitter.js';
 import { BY_BRANCH, BY_HANDLER, BY_INTERPRETER, BY_RIP, BY_TURN, LEFT, type RegionImports } from './region-frame.js';
 import { RegionOperand } from './region-operand.js';
@@ -66,6 +67,7 @@ export class RegionBuilder extends RegionTransfers {
       if (list === undefined) this.children.set(b.parent, [b]);
       else list.push(b);
     }
+    this.pages = new KnownPages(f, this.m, this.used, blocks);
     this.withExits(() => {
       this.unlessAssumed(() => this.leave(BY_INTERPRETER, head.first));
       if (this.timing !== undefined) {
@@ -325,6 +327,7 @@ export class RegionBuilder extends RegionTransfers {
   }
   call(fn: InsnHelper): void {
     this.runHelper(fn);
+    this.pages.forget();
     this.reload();
     this.unlessAssumed(() => this.f.i32(0).i32(1).mem('i32.store', S.leaveRegion));
   }

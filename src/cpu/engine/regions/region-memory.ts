@@ -7,20 +7,26 @@ import type { LinearMemory } from '../../../mem/linear-memory.js';
 import { ZERO_SLOT } from '../../../mem/layout.js';
 import { I32 } from '../../../wasm/opcodes.js';
 import type { Val, Width } from '../../builder.js';
-import { FS, GS, S, SCRATCH_DATA, SEG, segAddress } from '../../state.js';
+import { FS, GS, S, SCRATCH_DATA, SEG, SS, segAddress } from '../../state.js';
 import { FLAT_STACK } from '../../system/segments.js';
 import { V } from '../arithmetic-builder.js';
 import { ACCESS_READ, ACCESS_RMW, ACCESS_WRITE, DATA_DEPENDENT, DATA_WRITE } from '../host-imports.js';
 import type { Access } from '../interpreter-builder.js';
 import { R, RF_HINT_SHIFT } from '../record.js';
 import { type Assumed, pushNotAssumed } from './assumed.js';
+import type { KnownPage, KnownPages } from './known-pages.js';
 import { LEFT, RegionFrame, type RegionImports } from './region-frame.js';
 
 const ENTRY_MASK = (TLB_ENTRIES - 1) << 5;
+/** Places in an entry: mmu/tlb.ts. */
+const TAG_READ = 0, TAG_WRITE = 8, ADDEND = 16;
 
 export abstract class RegionMemory extends RegionFrame {
   /** Memory accesses of the instruction so far. */
   protected accesses = 0;
+  protected pages!: KnownPages;
+  /** The page that the next access is likely in. */
+  private likely: KnownPage | undefined;
 
   constructor(
     m: LinearMemory, codeSize: 32 | 64, imports: RegionImports, used: number, written: number, interpreter: (record: number) => number,
@@ -51,6 +57,7 @@ export abstract class RegionMemory extends RegionFrame {
   /** The access at `ea` + displacement through the record's segment. */
   accessOperand(ea: Val, displacement: Val | number, width: Width, kind: number, stored?: Val): Access {
     const { addressing } = this.step.info!.variant;
+    this.likely = this.pages.ofOperand(this.record);
     let at = ea;
     if (typeof displacement !== 'number' || displacement !== 0) {
       at = this.add(ea, typeof displacement === 'number' ? this.c(64, displacement) : displacement);
@@ -106,6 +113,7 @@ export abstract class RegionMemory extends RegionFrame {
     f.end();
     this.restoreLeft();
     this.called = true;
+    this.pages.forget();
   }
   private storeChecked(address: number, v: Val): void {
     const { f } = this;
@@ -114,6 +122,7 @@ export abstract class RegionMemory extends RegionFrame {
     this.saveLeft();
     f.i32(this.record).call(this.imports.commit).op('drop');
     this.restoreLeft();
+    this.pages.forget();
     f.end();
   }
   /**
@@ -122,24 +131,46 @@ export abstract class RegionMemory extends RegionFrame {
    */
   accessLinear(linear: Val, width: Width, kind: number, stored?: Val, segment = 0): Access {
     const { f } = this;
-    const plain = this.missLeaves;
-    const entry = this.tlbEntry(() => this.get(linear)), address = f.local(I32);
-    this.get(linear);
-    if (width > 8) f.i64(BigInt(width / 8 - 1)).op('i64.add');
-    f.i64(-4096n).op('i64.and').get(entry).mem('i64.load', (kind & ACCESS_WRITE) !== 0 ? 8 : 0);
-    if (plain) {
+    const plain = this.missLeaves, write = (kind & ACCESS_WRITE) !== 0, { likely } = this, address = f.local(I32);
+    this.likely = undefined;
+    const probe = (): number => {
+      const entry = this.tlbEntry(() => this.get(linear));
+      this.pushPage(linear, width);
+      f.get(entry).mem('i64.load', write ? TAG_WRITE : TAG_READ);
+      return entry;
+    };
+    const addressBy = (pushAddend: () => void): void => {
+      this.get(linear).f.op('i32.wrap_i64');
+      pushAddend();
+      f.op('i32.add').set(address);
+    };
+    if (plain && likely !== undefined && (likely.writable || !write)) {
+      this.pushPage(linear, width);
+      f.get(likely.tag).op('i64.ne').if();
+      const entry = probe();
       f.op('i64.ne').if();
       this.leaveHere();
       f.end();
-    } else f.op('i64.eq').if();
-    this.get(linear).f.op('i32.wrap_i64').get(entry).mem('i32.load', 16).op('i32.add').set(address);
-    if (!plain) {
+      // A page that must be writable is remembered by that tag: then it is right for reads, too.
+      f.get(entry).mem('i64.load', likely.writable ? TAG_WRITE : TAG_READ).set(likely.tag);
+      f.get(entry).mem('i32.load', ADDEND).set(likely.addend).end();
+      addressBy(() => void f.get(likely.addend));
+    } else if (plain) {
+      const entry = probe();
+      f.op('i64.ne').if();
+      this.leaveHere();
+      f.end();
+      addressBy(() => void f.get(entry).mem('i32.load', ADDEND));
+    } else {
+      const entry = probe();
+      f.op('i64.eq').if();
+      addressBy(() => void f.get(entry).mem('i32.load', ADDEND));
       f.op('else');
       this.slowPath(linear, width, kind, segment, address);
       f.end();
     }
     this.accesses++;
-    this.timing?.data(address, () => void this.get(linear), plain && !this.is64, (this.hint & DATA_DEPENDENT) | ((kind & ACCESS_WRITE) !== 0 ? DATA_WRITE : 0));
+    this.timing?.data(address, () => void this.get(linear), plain && !this.is64, (this.hint & DATA_DEPENDENT) | (write ? DATA_WRITE : 0));
     const access: Access = { address: new V(32, address), kind, plain };
     if (stored !== undefined) this.writeAccess(access, stored);
     return access;
@@ -157,6 +188,7 @@ export abstract class RegionMemory extends RegionFrame {
     else this.storeChecked((a.address as V).local, v);
   }
   private accessSegment(segment: number, offset: Val, width: Width, kind: number, stored?: Val): Access {
+    this.likely = segment === SS ? this.pages.ofStack : undefined;
     if (this.codeSize !== 64) return this.accessSegmented(segAddress(segment), offset, width, kind, stored);
     const based = segment === FS || segment === GS;
     return this.accessLinear(based ? this.add(offset, this.getState(segAddress(segment) + SEG.base, 64)) : offset, width, kind, stored);
@@ -170,6 +202,12 @@ export abstract class RegionMemory extends RegionFrame {
   /** Kinds of access that an operand wants. */
   readKind(index: number): number {
     return this.isWritten(index) ? ACCESS_RMW : ACCESS_READ;
+  }
+  /** Puts on the wasm stack the page of an access's last byte: another one than the first byte's is in no entry that is looked at. */
+  private pushPage(linear: Val, width: Width): void {
+    this.get(linear);
+    if (width > 8) this.f.i64(BigInt(width / 8 - 1)).op('i64.add');
+    this.f.i64(-4096n).op('i64.and');
   }
   /** The entry of the software TLB for the linear address that `push` puts on the wasm stack: a local with its address. */
   protected tlbEntry(push: () => void): number {
