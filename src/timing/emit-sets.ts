@@ -1,14 +1,13 @@
 /**
- * The sets of the timing core's tables as WebAssembly functions: each is ordered by recency, so a use moves an entry to the front.
+ * The sets of the timing core's tables in WebAssembly: each is ordered by recency, so a use moves an entry to the front.
  *
- * Functions are made for a number of ways when they are asked for. Sets of 4 to 32 ways of caches are moved as vectors, all of a set at
- * once whatever way it is: a loop over the ways costs several cycles each, and its end is not predicted.
+ * Sets of 4 to 32 ways of caches are moved as vectors, all of a set at once whatever way it is: a loop over the ways costs several cycles
+ * each, and its end is not predicted.
  */
 
 import { FunctionEmitter } from '../wasm/function.js';
 import type { ModuleBuilder } from '../wasm/module.js';
 import { I32, I64, V128 } from '../wasm/opcodes.js';
-import { VICTIM } from './layout.js';
 
 const LANES = 4;
 /** Bytes 12-27 of two vectors in a row: the second one moved up by a lane, with the first one's last lane in front. */
@@ -25,10 +24,6 @@ export class SetFunctions {
     if (index === undefined) this.made.set(key, (index = this.module.add(make(ways), [I32])));
     return index;
   }
-  /** touch(set, line): makes the line the set's first; 1 if it was there, else 0 with the line that fell out in VICTIM. */
-  touch(ways: number): number {
-    return this.once('touch', ways, ways % LANES === 0 && ways <= 32 ? touchVectors : touchWays);
-  }
   /** remove(set, line): takes the line out of the set; 1 if it was there. */
   remove(ways: number): number {
     return this.once('remove', ways, removeLine);
@@ -43,29 +38,61 @@ export class SetFunctions {
   }
 }
 
-function touchWays(ways: number): FunctionEmitter {
-  const f = new FunctionEmitter([I32, I32]), end = f.local(I32), old = f.local(I32), carry = f.local(I32);
-  f.get(0).i32(ways * 4).op('i32.add').set(end).get(1).set(carry).loop();
-  f.get(0).mem('i32.load', 0).set(old);
-  f.get(0).get(carry).mem('i32.store', 0);
-  f.get(old).get(1).op('i32.eq').if().i32(1).op('return').end();
-  f.get(old).set(carry);
-  f.get(0).i32(4).op('i32.add').tee(0).get(end).op('i32.lt_u').brIf(0).end();
-  return f.i32(VICTIM).get(carry).mem('i32.store', 0).i32(0);
+/**
+ * Makes a line the first of its set. Locals `set` and `line`; `victim` gets the line that falls out, and what `missed` emits is done when the
+ * line was not there. Inline: a call costs as much as the work.
+ */
+export function touch(f: FunctionEmitter, ways: number, set: number, line: number, victim: number, missed: () => void): void {
+  if (ways % LANES === 0 && ways <= 32) touchVectors(f, ways, set, line, victim, missed);
+  else touchWays(f, ways, set, line, victim, missed);
 }
 
-function touchVectors(ways: number): FunctionEmitter {
-  const f = new FunctionEmitter([I32, I32]), n = ways / LANES;
-  const line = f.local(V128), behind = f.local(V128), found = f.local(I32);
+function touchWays(f: FunctionEmitter, ways: number, set: number, line: number, victim: number, missed: () => void): void {
+  const at = f.local(I32), old = f.local(I32);
+  f.get(set).set(at).get(line).set(victim).block().loop();
+  f.get(at).mem('i32.load', 0).set(old);
+  f.get(at).get(victim).mem('i32.store', 0);
+  f.get(old).set(victim).get(old).get(line).op('i32.eq').brIf(1);
+  f.get(at).i32(4).op('i32.add').tee(at).get(set).i32(ways * 4).op('i32.add').op('i32.lt_u').brIf(0).end();
+  missed();
+  f.end();
+}
+
+function touchVectors(f: FunctionEmitter, ways: number, set: number, line: number, victim: number, missed: () => void): void {
+  const n = ways / LANES;
+  const lines = f.local(V128), last = f.local(V128), found = f.local(I32);
   const old = Array.from({ length: n }, () => f.local(V128));
-  f.get(1).simd('i32x4.splat').set(line);
-  old.forEach((v, j) => f.get(0).memV128('v128.load', 16 * j).set(v));
-  // One bit a way: the ways that have the line.
-  const equal = (j: number): void => void f.get(old[j]!).get(line).simd('i32x4.eq');
-  for (let j = 0; j < n; ) {
-    const group = n - j >= 4 ? 4 : n - j >= 2 ? 2 : 1;
+  f.get(line).simd('i32x4.splat').set(lines);
+  old.forEach((v, j) => f.get(set).memV128('v128.load', 16 * j).set(v));
+  const moved = (j: number): void => void f.get(j === 0 ? lines : old[j - 1]!).get(old[j]!).simd('i8x16.shuffle').code.raw(MOVED);
+  equalLanes(f, old, lines);
+  f.tee(found).op('i32.eqz').if();
+  for (let j = 0; j < n; j++) {
+    f.get(set);
+    moved(j);
+    f.memV128('v128.store', 16 * j);
+  }
+  f.get(old[n - 1]!).simd('i32x4.extract_lane').code.u8(LANES - 1);
+  f.set(victim);
+  missed();
+  f.op('else');
+  // The ways up to the one that has it are moved by one, those behind it stay.
+  f.get(found).op('i32.ctz').simd('i32x4.splat').set(last);
+  for (let j = 0; j < n; j++) {
+    f.get(set).get(old[j]!);
+    moved(j);
+    f.simd('v128.const').code.raw(new Uint8Array(Uint32Array.from({ length: LANES }, (_, i) => j * LANES + i).buffer));
+    f.get(last).simd('i32x4.gt_s').simd('v128.bitselect').memV128('v128.store', 16 * j);
+  }
+  f.end();
+}
+
+/** Puts a number on the wasm stack with a bit for each of the 32-bit lanes of some vectors (at most 8) that is equal to the one in `wanted`. */
+export function equalLanes(f: FunctionEmitter, vectors: readonly number[], wanted: number): void {
+  for (let j = 0; j < vectors.length; ) {
+    const group = vectors.length - j >= 4 ? 4 : vectors.length - j >= 2 ? 2 : 1;
     for (let i = 0; i < group; i++) {
-      equal(j + i);
+      f.get(vectors[j + i]!).get(wanted).simd('i32x4.eq');
       if (i % 2 === 1) f.simd('i16x8.narrow_i32x4_s');
     }
     if (group === 4) f.simd('i8x16.narrow_i16x8_s');
@@ -73,18 +100,6 @@ function touchVectors(ways: number): FunctionEmitter {
     if (j > 0) f.i32(j * LANES).op('i32.shl').op('i32.or');
     j += group;
   }
-  f.tee(found);
-  // The ways up to that one, or all, are moved by one.
-  f.i32(1 << (ways - 1)).op('i32.or').op('i32.ctz').simd('i32x4.splat').set(behind);
-  for (let j = 0; j < n; j++) {
-    f.get(0).get(j === 0 ? line : old[j - 1]!).get(old[j]!).simd('i8x16.shuffle').code.raw(MOVED);
-    f.get(old[j]!);
-    f.simd('v128.const').code.raw(new Uint8Array(Uint32Array.from({ length: LANES }, (_, i) => j * LANES + i).buffer));
-    f.get(behind).simd('i32x4.gt_s').simd('v128.not').simd('v128.bitselect').memV128('v128.store', 16 * j);
-  }
-  f.get(found).if().i32(1).op('return').end();
-  f.i32(VICTIM).get(old[n - 1]!).simd('i32x4.extract_lane').code.u8(LANES - 1);
-  return f.mem('i32.store', 0).i32(0);
 }
 
 function removeLine(ways: number): FunctionEmitter {

@@ -1,7 +1,7 @@
 /**
  * Where the timing core keeps its tables: one block for each vCPU and the shared third-level cache, from TIMING_BASE on.
  *
- *     TIMING_BASE  +0  address of the running vCPU's block     +4  victim of the last replacement     (64 bytes)
+ *     TIMING_BASE  +0  address of the running vCPU's block     (64 bytes)
  *                  third-level cache: one u32 line number a way, most recently used first in each set
  *                  blocks: fields, L1I, L1D, L2 (u32 line numbers); ITLB, DTLB, large-page TLB, second-level TLB (u64 keys);
  *                  walk cache (u32), prefetch streams (u32), direction counters (u8), targets (u32), return stack (u32)
@@ -14,7 +14,6 @@ import { TIMING_BASE, TIMING_SIZE } from '../mem/layout.js';
 import type { TimingProfile } from './profile.js';
 
 export const CURRENT_BLOCK = TIMING_BASE;
-export const VICTIM = TIMING_BASE + 4;
 const SHARED = TIMING_BASE + 64;
 
 /** A set-associative table: offset in the block (or address, for the shared one), sets, ways. */
