@@ -61,9 +61,14 @@ it.each(MODES)('random programs with loops and calls do the same on both engines
 /** Instructions that need no set-up, in encodings that 32- and 64-bit code share; registers and memory at them vary. */
 function program(random: (below: number) => number, bits: 32 | 64): number[] {
   const modrm = (): number[] => {
-    // Registers, or memory at a register with a displacement; never at or into RSP.
+    // Registers, or memory: at a register with a displacement, on the stack, at a fixed address, at one with an index; never into RSP.
     const reg = [0, 1, 2, 3, 5, 6, 7][random(7)]!, rm = [0, 1, 2, 3, 6, 7][random(6)]!;
-    return random(2) === 0 ? [0xc0 | (reg << 3) | rm] : [0x40 | (reg << 3) | rm, random(128)];
+    if (random(2) === 0) return [0xc0 | (reg << 3) | rm];
+    const kind = random(10);
+    if (kind < 7) return [0x40 | (reg << 3) | rm, random(128)];
+    if (kind === 7) return [0x44 | (reg << 3), 0x24, random(256)];
+    const fixed = kind === 8, offset = random(4) === 0 ? 0xff8 + random(16) : random(0x2000);
+    return [0x04 | (reg << 3), fixed ? 0x25 : (rm << 3) | 5, offset & 255, offset >> 8, fixed ? 0x30 : 0, 0];
   };
   const wide = (): number[] => (bits === 64 && random(2) === 0 ? [0x48] : random(8) === 0 ? [0x66] : []);
   const one = (): number[] => {
