@@ -38,31 +38,6 @@ export class Bytes {
     this.buffer[this.length++] = v;
     return this;
   }
-  /** Signed LEB128 of a 32-bit integer. */
-  s32(v: number): this {
-    v |= 0;
-    this.room(5);
-    for (;;) {
-      const b = v & 0x7f;
-      v >>= 7;
-      if ((v === 0 && (b & 0x40) === 0) || (v === -1 && (b & 0x40) !== 0)) {
-        this.buffer[this.length++] = b;
-        return this;
-      }
-      this.buffer[this.length++] = b | 0x80;
-    }
-  }
-  /** Signed LEB128 of a 64-bit integer. */
-  s64(v: bigint): this {
-    if (v >= -0x4000_0000n && v < 0x4000_0000n) return this.s32(Number(v));
-    v = BigInt.asIntN(64, v);
-    for (;;) {
-      const b = Number(v & 0x7fn);
-      v >>= 7n;
-      if ((v === 0n && (b & 0x40) === 0) || (v === -1n && (b & 0x40) !== 0)) return this.u8(b);
-      this.u8(b | 0x80);
-    }
-  }
   name(text: string): this {
     this.u32(text.length);
     for (let i = 0; i < text.length; i++) this.u8(text.charCodeAt(i));
@@ -70,8 +45,5 @@ export class Bytes {
   }
   view(): Uint8Array {
     return this.buffer.subarray(0, this.length);
-  }
-  clear(): void {
-    this.length = 0;
   }
 }

@@ -1,124 +1,224 @@
-/** One WebAssembly function while it is being emitted: locals and code. */
+/**
+ * One WebAssembly function while it is being emitted: locals and code.
+ *
+ * Compiling starts when a guest is hot and this code is not: what every instruction calls is flat, one class serves handlers and regions,
+ * and opcodes are found by name in a table that is made once.
+ */
 
 import { Bytes } from './bytes.js';
-import { OP, OP_FC, OP_SIMD, VOID_BLOCK, type OpName, type SimdOpName, type ValueType } from './opcodes.js';
+import { OP, OP_FC, OP_SIMD, V128, VOID_BLOCK, type OpName, type SimdOpName, type ValueType } from './opcodes.js';
 
 /** Functions that are called through the module's table: the type index of the one at each place. */
 export interface TableFunctions {
   readonly types: readonly number[];
 }
 
+/** Bytes that one call of a method below emits at most, `raw` aside. */
+const LONGEST = 32;
+const LOCAL_GET = OP['local.get'], LOCAL_SET = OP['local.set'], LOCAL_TEE = OP['local.tee'], I32_CONST = OP['i32.const'], I64_CONST = OP['i64.const'];
+
 export class FunctionEmitter {
-  readonly code = new Bytes(512);
+  private buffer = new Uint8Array(512);
+  private length = 0;
+  /** Where the last instruction begins if it is a `local.set` of two bytes, else -1. */
+  private lastSet = -1;
   private readonly locals: ValueType[] = [];
+  private readonly parameters: number;
+  /** By type: temporaries, and how many of them are taken. */
+  private readonly temporaries: number[][] = [[], [], [], [], []];
+  private readonly taken = [0, 0, 0, 0, 0];
+  /** Blocks, loops and ifs that are open. */
+  depth = 0;
 
   /** @param shared functions at the beginning of the module's table: then `call` and `returnCall` name these, not functions of the module */
   constructor(
     readonly params: readonly ValueType[],
     private readonly shared?: TableFunctions,
-  ) {}
-
-  /** A new local of the type: its index. */
-  local(type: ValueType): number {
-    this.locals.push(type);
-    return this.params.length + this.locals.length - 1;
+  ) {
+    this.parameters = params.length;
   }
+
+  /** A new local of the type that is never used for something else: its index. */
+  fixed(type: ValueType): number {
+    return this.parameters + this.locals.push(type) - 1;
+  }
+  /** A local of the type, for as long as `release` is not called: its index. */
+  local(type: ValueType): number {
+    const list = this.temporaries[type - V128]!, n = this.taken[type - V128]!++;
+    return n < list.length ? list[n]! : (list[n] = this.fixed(type));
+  }
+  /** Gives all temporaries back, so that a long function has few. */
+  release(): void {
+    this.taken.fill(0);
+  }
+
+  // ---- bytes
+
+  private grow(more: number): void {
+    const grown = new Uint8Array(Math.max(2 * this.buffer.length, this.length + more));
+    grown.set(this.buffer);
+    this.buffer = grown;
+  }
+  /** One byte: an opcode, or an immediate such as a lane. */
+  byte(v: number): this {
+    if (this.length === this.buffer.length) this.grow(1);
+    this.buffer[this.length++] = v;
+    return this;
+  }
+  raw(bytes: ArrayLike<number>): this {
+    if (this.length + bytes.length > this.buffer.length) this.grow(bytes.length);
+    this.buffer.set(bytes, this.length);
+    this.length += bytes.length;
+    return this;
+  }
+  /** A byte, then an unsigned number below 2^32 in LEB128. */
+  private with(opcode: number, v: number): this {
+    let at = this.length;
+    if (at + LONGEST > this.buffer.length) this.grow(LONGEST);
+    const { buffer } = this;
+    buffer[at++] = opcode;
+    for (v >>>= 0; v > 0x7f; v >>>= 7) buffer[at++] = (v & 0x7f) | 0x80;
+    buffer[at++] = v;
+    this.length = at;
+    return this;
+  }
+
+  // ---- instructions
+
   op(name: OpName): this {
-    this.code.u8(OP[name]);
+    if (this.length === this.buffer.length) this.grow(1);
+    this.buffer[this.length++] = OP[name];
     return this;
   }
   fc(name: keyof typeof OP_FC): this {
-    this.code.u8(0xfc).u32(OP_FC[name]);
-    if (name === 'memory.copy') this.code.u8(0).u8(0);
-    if (name === 'memory.fill') this.code.u8(0);
+    this.with(0xfc, OP_FC[name]);
+    if (name === 'memory.copy') this.byte(0).byte(0);
+    if (name === 'memory.fill') this.byte(0);
     return this;
   }
   simd(name: SimdOpName): this {
-    this.code.u8(0xfd).u32(OP_SIMD[name]);
-    return this;
+    return this.with(0xfd, OP_SIMD[name]);
   }
   get(local: number): this {
-    this.code.u8(OP['local.get']).u32(local);
-    return this;
+    const last = this.lastSet;
+    // Right behind a `local.set` of the same: one instruction does both.
+    if (last >= 0 && last + 2 === this.length && this.buffer[last + 1] === local) {
+      this.buffer[last] = LOCAL_TEE;
+      this.lastSet = -1;
+      return this;
+    }
+    return this.with(LOCAL_GET, local);
   }
   set(local: number): this {
-    this.code.u8(OP['local.set']).u32(local);
-    return this;
+    if (local < 0x80) this.lastSet = this.length;
+    return this.with(LOCAL_SET, local);
+  }
+  /** Takes the wasm stack's top into a local of the type: its index. */
+  take(type: ValueType): number {
+    const local = this.local(type);
+    this.set(local);
+    return local;
   }
   tee(local: number): this {
-    this.code.u8(OP['local.tee']).u32(local);
-    return this;
+    return this.with(LOCAL_TEE, local);
   }
   i32(value: number): this {
-    this.code.u8(OP['i32.const']).s32(value);
+    return this.signed(I32_CONST, value | 0);
+  }
+  /** @param value modulo 2^64; a number must be a safe integer */
+  i64(value: bigint | number): this {
+    let lo: number, hi: number;
+    if (typeof value === 'number') {
+      lo = value | 0;
+      hi = Math.floor(value / 0x1_0000_0000) | 0;
+    } else {
+      lo = Number(BigInt.asIntN(32, value));
+      hi = Number(BigInt.asIntN(32, value >> 32n));
+    }
+    return hi === lo >> 31 ? this.signed(I64_CONST, lo) : this.long(lo, hi);
+  }
+  /** A byte, then a signed 32-bit integer in LEB128. */
+  private signed(opcode: number, v: number): this {
+    let at = this.length;
+    if (at + LONGEST > this.buffer.length) this.grow(LONGEST);
+    const { buffer } = this;
+    buffer[at++] = opcode;
+    for (; v < -0x40 || v > 0x3f; v >>= 7) buffer[at++] = (v & 0x7f) | 0x80;
+    buffer[at++] = v & 0x7f;
+    this.length = at;
     return this;
   }
-  i64(value: bigint): this {
-    this.code.u8(OP['i64.const']).s64(BigInt.asIntN(64, value));
-    return this;
+  /** A 64-bit constant of two halves. */
+  private long(lo: number, hi: number): this {
+    this.byte(I64_CONST);
+    while (hi !== lo >> 31 || lo < -0x40 || lo > 0x3f) {
+      this.byte((lo & 0x7f) | 0x80);
+      lo = (lo >>> 7) | (hi << 25);
+      hi >>= 7;
+    }
+    return this.byte(lo & 0x7f);
   }
   /** A load or store; the address (and value) are on the stack. Alignment is given as 1 byte: guest data has none. */
   mem(name: OpName, offset: number): this {
-    this.code.u8(OP[name]).u32(0).u32(offset);
-    return this;
+    return this.byte(OP[name]).with(0, offset);
   }
   memV128(name: 'v128.load' | 'v128.store', offset: number): this {
-    this.code.u8(0xfd).u32(OP_SIMD[name]).u32(0).u32(offset);
-    return this;
+    return this.with(0xfd, OP_SIMD[name]).with(0, offset);
+  }
+  private open(opcode: number, type: number): this {
+    this.depth++;
+    return this.byte(opcode).byte(type);
   }
   if(): this {
-    this.code.u8(OP.if).u8(VOID_BLOCK);
-    return this;
+    return this.open(OP.if, VOID_BLOCK);
   }
   ifResult(type: ValueType): this {
-    this.code.u8(OP.if).u8(type);
-    return this;
+    return this.open(OP.if, type);
   }
   block(): this {
-    this.code.u8(OP.block).u8(VOID_BLOCK);
-    return this;
+    return this.open(OP.block, VOID_BLOCK);
   }
   loop(): this {
-    this.code.u8(OP.loop).u8(VOID_BLOCK);
-    return this;
+    return this.open(OP.loop, VOID_BLOCK);
   }
   br(depth: number): this {
-    this.code.u8(OP.br).u32(depth);
-    return this;
+    return this.with(OP.br, depth);
   }
   brIf(depth: number): this {
-    this.code.u8(OP.br_if).u32(depth);
-    return this;
+    return this.with(OP.br_if, depth);
+  }
+  /** Branches to the block or loop that was begun when `depth` had this value. */
+  brTo(depth: number): this {
+    return this.with(OP.br, this.depth - depth);
   }
   end(): this {
-    return this.op('end');
+    this.depth--;
+    return this.byte(OP.end);
   }
   call(index: number): this {
-    if (this.shared === undefined) this.code.u8(OP.call).u32(index);
-    else this.i32(index).code.u8(OP.call_indirect).u32(this.shared.types[index]!).u8(0);
-    return this;
+    if (this.shared === undefined) return this.with(OP.call, index);
+    return this.i32(index).with(OP.call_indirect, this.shared.types[index]!).byte(0);
   }
   returnCall(index: number): this {
-    if (this.shared === undefined) this.code.u8(OP.return_call).u32(index);
-    else this.i32(index).code.u8(OP.return_call_indirect).u32(this.shared.types[index]!).u8(0);
-    return this;
+    if (this.shared === undefined) return this.with(OP.return_call, index);
+    return this.i32(index).with(OP.return_call_indirect, this.shared.types[index]!).byte(0);
   }
   returnCallIndirect(type: number): this {
-    this.code.u8(OP.return_call_indirect).u32(type).u8(0);
-    return this;
+    return this.with(OP.return_call_indirect, type).byte(0);
   }
 
-  /** The body as the code section wants it: locals in runs, code, end. */
-  body(): Bytes {
-    const runs: [number, ValueType][] = [];
-    for (const t of this.locals) {
-      const last = runs[runs.length - 1];
-      if (last !== undefined && last[1] === t) last[0]++;
-      else runs.push([1, t]);
+  /** Appends the body as the code section wants it: its length, locals in runs, code, end. */
+  body(out: Bytes): void {
+    const { locals } = this, runs = new Bytes(64);
+    let count = 0;
+    for (let i = 0, from = 0; i < locals.length; i++) {
+      if (locals[i + 1] === locals[i]) continue;
+      runs.u32(i + 1 - from).u8(locals[i]!);
+      from = i + 1;
+      count++;
     }
-    const out = new Bytes(this.code.length + 16);
-    out.u32(runs.length);
-    for (const [n, t] of runs) out.u32(n).u8(t);
-    return out.append(this.code).u8(OP.end);
+    const head = new Bytes(8).u32(count);
+    out.u32(head.length + runs.length + this.length + 1).append(head).append(runs);
+    out.raw(this.buffer.subarray(0, this.length)).u8(OP.end);
   }
 }

@@ -12,6 +12,9 @@ export interface FunctionType {
   readonly results: readonly ValueType[];
 }
 
+const sameList = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((x, i) => x === b[i]);
+export const sameType = (a: FunctionType, b: FunctionType): boolean => sameList(a.params, b.params) && sameList(a.results, b.results);
+
 export class ModuleBuilder {
   private readonly types: FunctionType[];
   private readonly imports: { name: string; type: number }[] = [];
@@ -25,8 +28,7 @@ export class ModuleBuilder {
 
   /** Index of a function type, added when new. */
   type(t: FunctionType): number {
-    const key = (x: FunctionType): string => `${x.params.join()}>${x.results.join()}`;
-    const found = this.types.findIndex((x) => key(x) === key(t));
+    const found = this.types.findIndex((x) => sameType(x, t));
     return found >= 0 ? found : this.types.push(t) - 1;
   }
   /** Imports a function of module `env`; all imports come before the first `add`. Returns its function index. */
@@ -73,10 +75,7 @@ export class ModuleBuilder {
     });
     section(10, (b) => {
       b.u32(this.functions.length);
-      for (const f of this.functions) {
-        const body = f.emitter.body();
-        b.u32(body.length).append(body);
-      }
+      for (const f of this.functions) f.emitter.body(b);
     });
     return out.view();
   }

@@ -5,7 +5,7 @@
 
 import type { CarryOperation, Val, Width } from '../builder.js';
 import type { FunctionEmitter } from '../../wasm/function.js';
-import { I32, I64, V128, type OpName, type ValueType } from '../../wasm/opcodes.js';
+import { I32, I64, OP, V128, type OpName, type ValueType } from '../../wasm/opcodes.js';
 
 export class V implements Val {
   constructor(
@@ -14,6 +14,12 @@ export class V implements Val {
     readonly known?: bigint,
   ) {}
 }
+/** Names of the instructions on i32 and on i64, by what follows the type: names put together would have to be looked up as new strings. */
+const named = (type: string): Record<string, OpName> =>
+  Object.fromEntries((Object.keys(OP) as OpName[]).flatMap((n) => (n.startsWith(type) ? [[n.slice(type.length), n]] : [])));
+const I32_NAMES = named('i32.'), I64_NAMES = named('i64.');
+/** The instruction `op` on an integer of a width. */
+export const integerOp = (w: Width, op: string): OpName => (w === 64 ? I64_NAMES : I32_NAMES)[op]!;
 export const wasmType = (w: Width): ValueType => (w === 64 ? I64 : w === 128 ? V128 : I32);
 const maskOf = (w: Width): bigint => (1n << BigInt(w)) - 1n;
 const signed = (w: Width, v: bigint): bigint => BigInt.asIntN(w, v);
@@ -42,6 +48,7 @@ export abstract class ArithmeticBuilder {
   // ---- values
 
   c(width: Width, value: number | bigint): Val {
+    if (typeof value === 'number' && value >= 0 && value < (width >= 32 ? 0x1_0000_0000 : 1 << width)) return new V(width, -1, BigInt(value));
     return new V(width, -1, BigInt.asUintN(width, BigInt(value)));
   }
   /** Puts a value on the wasm stack. */
@@ -49,23 +56,18 @@ export abstract class ArithmeticBuilder {
     const x = v as V;
     if (x.known === undefined) this.f.get(x.local);
     else if (x.width === 64) this.f.i64(x.known);
-    else if (x.width === 128) this.f.simd('v128.const').code.raw(bytesOf(x.known));
+    else if (x.width === 128) this.f.simd('v128.const').raw(bytesOf(x.known));
     else this.f.i32(Number(BigInt.asIntN(32, x.known)));
     return this;
   }
   /** Takes the wasm stack's top as a new value. */
   take(width: Width): Val {
-    const local = this.f.local(wasmType(width));
-    this.f.set(local);
-    return new V(width, local);
+    return new V(width, this.f.take(width === 64 ? I64 : width === 128 ? V128 : I32));
   }
   /** As `take`, cutting an i32 to 8 or 16 bits first. */
   private takeCut(width: Width): Val {
     if (width < 32) this.f.i32(width === 8 ? 0xff : width === 16 ? 0xffff : 1).op('i32.and');
     return this.take(width);
-  }
-  private name(w: Width, op: string): OpName {
-    return `${w === 64 ? 'i64' : 'i32'}.${op}` as OpName;
   }
 
   zext(v: Val, width: Width): Val {
@@ -102,7 +104,7 @@ export abstract class ArithmeticBuilder {
     if (a.known !== undefined && b.known !== undefined) return this.c(a.width, FOLD[op](a.known, b.known));
     if (b.known === 0n && (op === 'add' || op === 'sub' || op === 'or' || op === 'xor')) return a;
     this.get(a).get(b);
-    this.f.op(this.name(a.width, op));
+    this.f.op(integerOp(a.width, op));
     return op === 'and' || op === 'or' || op === 'xor' ? this.take(a.width) : this.takeCut(a.width);
   }
   add(a: Val, b: Val): Val {
@@ -158,7 +160,7 @@ export abstract class ArithmeticBuilder {
     if (n === 0) return a;
     this.get(a);
     this.get(this.count(a.width, n));
-    this.f.op(this.name(a.width, op));
+    this.f.op(integerOp(a.width, op));
     return op === 'shr_u' ? this.take(a.width) : this.takeCut(a.width);
   }
   shl(a: Val, n: Val | number): Val {
@@ -190,7 +192,7 @@ export abstract class ArithmeticBuilder {
   }
   private unary(op: 'clz' | 'ctz' | 'popcnt', a: Val): Val {
     this.get(a);
-    this.f.op(this.name(a.width, op));
+    this.f.op(integerOp(a.width, op));
     return this.take(a.width);
   }
   clz(a: Val): Val {
@@ -206,7 +208,7 @@ export abstract class ArithmeticBuilder {
   }
   private divide(op: 'div_u' | 'rem_u' | 'div_s' | 'rem_s', a: Val, b: Val): Val {
     this.get(a).get(b);
-    this.f.op(this.name(a.width, op));
+    this.f.op(integerOp(a.width, op));
     return this.takeCut(a.width);
   }
   divU(a: Val, b: Val): Val {
@@ -232,7 +234,7 @@ export abstract class ArithmeticBuilder {
     if (a.known !== undefined && b.known !== undefined) return this.c(1, COMPARE[op](a.known, b.known, a.width) ? 1 : 0);
     const narrow = a.width < 32 && (op === 'lt_s' || op === 'le_s');
     this.get(narrow ? this.sext(a, 32) : a).get(narrow ? this.sext(b, 32) : b);
-    this.f.op(this.name(a.width, op));
+    this.f.op(integerOp(a.width, op));
     return this.take(1);
   }
   eq(a: Val, b: Val): Val {
@@ -266,7 +268,7 @@ export abstract class ArithmeticBuilder {
     if (a.known !== undefined && typeof i === 'number') return this.c(1, a.known >> BigInt(i));
     this.get(a);
     this.get(this.count(a.width, i));
-    this.f.op(this.name(a.width, 'shr_u'));
+    this.f.op(integerOp(a.width, 'shr_u'));
     if (a.width === 64) this.f.op('i32.wrap_i64');
     this.f.i32(1).op('i32.and');
     return this.take(1);

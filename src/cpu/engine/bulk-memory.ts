@@ -64,13 +64,13 @@ export function repeatBytes(f: FunctionEmitter, to: number, distance: number, by
 /** Fills with the v128 in local `pattern`, from its low end on; `to` is changed. */
 export function fillBytes(f: FunctionEmitter, to: number, pattern: number, bytes: number): void {
   const byte = f.local(I32), left = f.local(I32);
-  f.get(pattern).simd('i8x16.extract_lane_u').code.u8(0);
+  f.get(pattern).simd('i8x16.extract_lane_u').byte(0);
   f.set(byte).get(bytes).i32(CALL_WORTH).op('i32.gt_u').get(pattern).get(byte).simd('i8x16.splat').simd('i8x16.eq').simd('i8x16.all_true').op('i32.and').if();
   f.get(to).get(byte).get(bytes).fc('memory.fill').op('else');
   f.get(bytes).set(left);
   pieces(f, left, (n) => {
     f.get(to).get(pattern);
-    if (n !== 16) f.simd(n === 8 ? 'i64x2.extract_lane' : 'i32x4.extract_lane').code.u8(0);
+    if (n !== 16) f.simd(n === 8 ? 'i64x2.extract_lane' : 'i32x4.extract_lane').byte(0);
     store(f, n);
     advance(f, to, n);
   });

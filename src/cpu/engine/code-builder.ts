@@ -224,19 +224,19 @@ export abstract class CodeBuilder extends ArithmeticBuilder implements Builder {
     for (const a of args) this.get(a);
     if (op === 'i64x2.extract_lane' && lane === 0) {
       // The same bits; hosts have a shorter way for a float's lane.
-      this.f.simd('f64x2.extract_lane').code.u8(0);
+      this.f.simd('f64x2.extract_lane').byte(0);
       this.f.op('i64.reinterpret_f64');
       return this.take(64);
     }
     this.f.simd(op as SimdOpName);
-    if (lane !== undefined) this.f.code.u8(lane);
+    if (lane !== undefined) this.f.byte(lane);
     if (op.includes('extract_lane')) return this.take(op.startsWith('i8') ? 8 : op.startsWith('i16') ? 16 : op.startsWith('i32') ? 32 : 64);
     if (/bitmask|all_true|any_true/.test(op)) return this.take(32);
     return this.take(128);
   }
   shuffle(a: Val, b: Val, lanes: readonly number[]): Val {
     if (lanes.length !== 16) throw new Error('a shuffle names sixteen lanes');
-    this.get(a).get(b).f.simd('i8x16.shuffle').code.raw(lanes);
+    this.get(a).get(b).f.simd('i8x16.shuffle').raw(lanes);
     return this.take(128);
   }
   float(op: string, args: (Val | FloatVal)[]): FloatVal {
@@ -249,12 +249,12 @@ export abstract class CodeBuilder extends ArithmeticBuilder implements Builder {
   }
   floatLane(v: Val, float: 32 | 64): FloatVal {
     const local = this.f.local(float === 32 ? F32 : F64);
-    this.get(v).f.simd(float === 32 ? 'f32x4.extract_lane' : 'f64x2.extract_lane').code.u8(0);
+    this.get(v).f.simd(float === 32 ? 'f32x4.extract_lane' : 'f64x2.extract_lane').byte(0);
     this.f.set(local);
     return new F(float, local);
   }
   withFloatLane(v: Val, x: FloatVal): Val {
-    this.get(v).f.get((x as F).local).simd(x.float === 32 ? 'f32x4.replace_lane' : 'f64x2.replace_lane').code.u8(0);
+    this.get(v).f.get((x as F).local).simd(x.float === 32 ? 'f32x4.replace_lane' : 'f64x2.replace_lane').byte(0);
     return this.take(128);
   }
   floatToInt(op: string, args: FloatVal[], width: Width): Val {

@@ -9,7 +9,7 @@
 
 import { RAM_BASE } from '../../mem/layout.js';
 import type { TableFunctions } from '../../wasm/function.js';
-import { type FunctionType, ModuleBuilder } from '../../wasm/module.js';
+import { type FunctionType, ModuleBuilder, sameType } from '../../wasm/module.js';
 import { I32 } from '../../wasm/opcodes.js';
 import { FETCH_AT, FETCH_LINE_TYPE, HANDLER_TYPE, IMPORTS, TIMING_IMPORTS } from './host-imports.js';
 import { SLOW_IMPORTS, type SlowImport } from './regions/slow-paths.js';
@@ -33,13 +33,12 @@ const placeOf = (name: string): number => FUNCTION_NAMES.indexOf(name);
 export const CHAIN = placeOf('chain');
 export const SLOW_INDEX = Object.fromEntries(Object.keys(SLOW_IMPORTS).map((n) => [n, placeOf(n)])) as Record<SlowImport, number>;
 
-const same = (a: FunctionType, b: FunctionType): boolean => a.params.join() === b.params.join() && a.results.join() === b.results.join();
 /** Types of every module, HANDLER_TYPE first. */
 const TYPES: FunctionType[] = [HANDLER_TYPE];
-for (const [, t] of PLACES) if (!TYPES.some((x) => same(x, t))) TYPES.push(t);
+for (const [, t] of PLACES) if (!TYPES.some((x) => sameType(x, t))) TYPES.push(t);
 
 /** For emitters of modules that `newModule` makes. */
-export const SHARED_FUNCTIONS: TableFunctions = { types: PLACES.map(([, t]) => TYPES.findIndex((x) => same(x, t))) };
+export const SHARED_FUNCTIONS: TableFunctions = { types: PLACES.map(([, t]) => TYPES.findIndex((x) => sameType(x, t))) };
 
 const MAX_PAGES = 65536;
 /** A module that imports the memory and a table that begins with the functions above. */

@@ -18,11 +18,11 @@ import { FETCH_AT, FETCH_LINE, HANDLER_TYPE, IMPORT_INDEX, TIMING_INDEX } from '
 import type { Handlers } from '../handlers.js';
 import { P, PAGE_HEADER, R } from '../record.js';
 import { SLOW_INDEX, newModule } from '../shared-functions.js';
-import { slotOf } from '../usage.js';
 import { RegionBuilder } from './region-builder.js';
 import type { RegionImports } from './region-frame.js';
 import type { HitTables } from './region-timing.js';
-import { type Block, RegionReader, edgesOf } from './region.js';
+import { RegionReader } from './region.js';
+import { registersOf } from './registers.js';
 import { analyse } from './structure.js';
 
 /** Segments that a region may take for flat. */
@@ -209,21 +209,26 @@ export class Compiler {
     const entry = this.reader.read(page, record);
     if (entry === undefined) return false;
     const order = analyse(entry);
-    const pages = [...new Set(order.flatMap((b) => (b.page === undefined ? [] : [b.page.hpaPage])))];
-    const { used, written, dirtyAt } = this.registers(order);
+    const { used, written } = registersOf(m, order);
+    const pages: number[] = [], records: number[] = [], zero = new Set<number>();
+    for (const { page: of, steps } of order) {
+      if (of !== undefined && !pages.includes(of.hpaPage)) pages.push(of.hpaPage);
+      for (const { record: r, info } of steps) {
+        records.push(r);
+        if (info !== undefined) for (const field of info.usage.asksTraps) if (m.u32[field >>> 2] === 0) zero.add(field);
+      }
+    }
     const mode = m.u32[(page + P.mode) >>> 2]!;
     const wide = mode === MODE.bits64, interpreter = (r: number): number => this.handlerOf(r, m.u32[(r + R.handler) >>> 2]!);
     const flat = wide ? 0 : m.u32[S.flatSegments >>> 2]! & USUALLY_FLAT;
-    const traps = new Set(order.flatMap((b) => b.steps.flatMap(({ info }) => [...(info?.usage.asksTraps ?? [])])));
-    const zero = new Set([...traps].filter((field) => m.u32[field >>> 2] === 0));
-    const builder = new RegionBuilder(m, wide ? 64 : 32, this.imports, used, written, interpreter, { flat, zero }, dirtyAt);
+    const builder = new RegionBuilder(m, wide ? 64 : 32, this.imports, used, written, interpreter, { flat, zero });
     const emitter = builder.region(order);
     const module = newModule();
     module.add(emitter, HANDLER_TYPE.results, 'region');
     const bytes = module.finish();
     if (this.installed.size >= options.maxRegions || stats.bytes + bytes.length > options.maxBytes) this.evict();
     const slot = handlers.put(new Wasm.Instance(new Wasm.Module(bytes), handlers.regionImports).exports['region']);
-    const region: Installed = { record, handler: m.u32[(record + R.handler) >>> 2]!, slot, pages, bytes: bytes.length, records: order.flatMap((b) => b.steps.map((x) => x.record)) };
+    const region: Installed = { record, handler: m.u32[(record + R.handler) >>> 2]!, slot, pages, bytes: bytes.length, records };
     for (const r of region.records) this.covered.set(r, (this.covered.get(r) ?? 0) + 1);
     this.installed.set(record, region);
     this.removed.delete(slot);
@@ -238,49 +243,6 @@ export class Compiler {
     stats.bytes += bytes.length;
     stats.instructions += region.records.length;
     return true;
-  }
-
-  /** Registers that the blocks name, and those that may be changed where each block begins. */
-  private registers(order: readonly Block[]): { used: number; written: number; dirtyAt: Map<Block, number> } {
-    const { i32 } = this.m;
-    let used = 0, all = 0;
-    const changed = new Map<Block, number>();
-    for (const b of order) {
-      let mask = 0;
-      for (const { record, info } of b.steps) {
-        if (info === undefined) continue;
-        const { usage, variant } = info;
-        used |= usage.named;
-        mask |= usage.namedWritten;
-        for (const at of [R.base, R.index]) {
-          const slot = slotOf(i32[(record + at) >>> 2]!);
-          if (slot >= 0) used |= 1 << slot;
-        }
-        variant.form.operands.forEach((k, i) => {
-          const slot = i < 3 && (k.kind === 'reg' || k.kind === 'rm') ? slotOf(i32[(record + R.op + 4 * i) >>> 2]!) : -1;
-          if (slot < 0) return;
-          used |= 1 << slot;
-          if (usage.written.has(i)) mask |= 1 << slot;
-        });
-      }
-      changed.set(b, mask);
-      all |= mask;
-    }
-    const dirtyAt = new Map<Block, number>(order.map((b) => [b, 0]));
-    for (let more = true; more; ) {
-      more = false;
-      for (const b of order) {
-        const out = dirtyAt.get(b)! | changed.get(b)!;
-        for (const e of edgesOf(b)) {
-          if (e.to === undefined) continue;
-          const old = dirtyAt.get(e.to)!;
-          if ((old | out) === old) continue;
-          dirtyAt.set(e.to, old | out);
-          more = true;
-        }
-      }
-    }
-    return { used, written: all, dirtyAt };
   }
 
   /** A page of code is about to be dropped. */

@@ -7,13 +7,13 @@
  */
 
 import type { LinearMemory } from '../../../mem/linear-memory.js';
+import type { FunctionEmitter } from '../../../wasm/function.js';
 import { ZERO_SLOT } from '../../../mem/layout.js';
 import { I32, I64 } from '../../../wasm/opcodes.js';
 import { RSP, S, gprAddress } from '../../state.js';
 import type { HandlerInfo } from '../handlers.js';
 import { R } from '../record.js';
 import type { Block } from './region.js';
-import type { RegionEmitter } from './region-emitter.js';
 
 /** Fixed addresses that a region remembers the page of: each takes two locals, and code behind each call. */
 const MAX_TABLES = 6;
@@ -31,7 +31,7 @@ export class KnownPages {
   private readonly stack: KnownPage | undefined;
   private readonly tables = new Map<number, KnownPage>();
 
-  constructor(private readonly f: RegionEmitter, private readonly m: LinearMemory, used: number, blocks: readonly Block[]) {
+  constructor(private readonly f: FunctionEmitter, private readonly m: LinearMemory, used: number, blocks: readonly Block[]) {
     const page = (writable: boolean): KnownPage => ({ tag: f.fixed(I64), addend: f.fixed(I32), writable });
     if (used & (1 << RSP)) this.stack = page(true);
     for (const b of blocks)

@@ -11,6 +11,7 @@
  */
 
 import type { LinearMemory } from '../../../mem/linear-memory.js';
+import type { FunctionEmitter } from '../../../wasm/function.js';
 import type { Operand, Val } from '../../builder.js';
 import type { InsnHelper } from '../../insn.js';
 import { S, SEG, segAddress } from '../../state.js';
@@ -19,7 +20,6 @@ import { R, RECORD_BYTES, RF_REP, RF_REPNE } from '../record.js';
 import type { Assumed } from './assumed.js';
 import { KIND, UNKNOWN } from './flag-kinds.js';
 import { KnownPages } from './known-pages.js';
-import type { RegionEmitter } from './region-emitter.js';
 import { BY_BRANCH, BY_HANDLER, BY_INTERPRETER, BY_RIP, BY_TURN, LEFT, type RegionImports } from './region-frame.js';
 import { RegionOperand } from './region-operand.js';
 import { RegionTiming } from './region-timing.js';
@@ -43,11 +43,9 @@ export class RegionBuilder extends RegionTransfers {
   /**
    * @param used registers that the region names (bits of `slotOf`) @param written those that it may change
    * @param interpreter the interpreter's handler of a record
-   * @param dirtyAt registers that may be changed and not stored where a block begins
    */
   constructor(
     m: LinearMemory, codeSize: 32 | 64, imports: RegionImports, used: number, written: number, interpreter: (record: number) => number, assumed: Assumed,
-    private readonly dirtyAt: ReadonlyMap<Block, number>,
   ) {
     super(m, codeSize, imports, used, written, interpreter, assumed);
   }
@@ -55,7 +53,7 @@ export class RegionBuilder extends RegionTransfers {
   // ---- the whole function
 
   /** Emits the region. @param blocks in reverse postorder, the head first */
-  region(blocks: readonly Block[]): RegionEmitter {
+  region(blocks: readonly Block[]): FunctionEmitter {
     const { f, imports } = this, head = blocks[0]!;
     if (imports.timing !== undefined) this.timing = new RegionTiming(f, this.m, imports.hits!, imports.timing, this.codeBase, blocks);
     f.i32(0).i32(0).mem('i32.store', S.leaveRegion);
@@ -81,7 +79,7 @@ export class RegionBuilder extends RegionTransfers {
   private tree(b: Block, known: Known): void {
     const { f } = this;
     const merged = b.loop || b.forward >= 2;
-    const at: Known = merged ? { dirty: this.dirtyAt.get(b)!, kind: UNKNOWN } : known;
+    const at: Known = merged ? { dirty: b.dirty, kind: UNKNOWN } : known;
     if (b.loop) {
       f.loop();
       this.labels.set(b, f.depth);
@@ -140,7 +138,9 @@ export class RegionBuilder extends RegionTransfers {
     }
     const { spec, variant, usage } = step.info;
     this.operandWidth = variant.form.operandWidth;
-    spec.body(this, ...variant.form.operands.map((k, i) => new RegionOperand(this, k, i)));
+    const operands: RegionOperand[] = [];
+    for (const k of variant.form.operands) operands.push(new RegionOperand(this, k, operands.length));
+    spec.body(this, ...operands);
     if (usage.ends !== undefined) return;
     this.tally();
     if (!this.called) return;
@@ -173,10 +173,18 @@ export class RegionBuilder extends RegionTransfers {
     f.if();
     then();
     f.op('else');
-    Object.assign(this, { block, dirty, kind, cycles, retired, step });
+    const back = (): void => {
+      this.block = block;
+      this.dirty = dirty;
+      this.kind = kind;
+      this.cycles = cycles;
+      this.retired = retired;
+      this.step = step;
+    };
+    back();
     otherwise();
     f.end();
-    Object.assign(this, { block, dirty, kind, cycles, retired, step });
+    back();
   }
 
   // ---- control inside a description
@@ -337,7 +345,8 @@ export class RegionBuilder extends RegionTransfers {
     if (this.arm > 0 && !this.changed && this.missLeaves) return this.leaveHere();
     const { dirty, kind } = this;
     this.runHelper(fn);
-    Object.assign(this, { dirty, kind });
+    this.dirty = dirty;
+    this.kind = kind;
   }
   helper(fn: InsnHelper): void {
     this.call(fn);

@@ -12,6 +12,7 @@ import type { InsnHelper } from '../../insn.js';
 import { LEFT_BY, S } from '../../state.js';
 import { helperId } from '../helpers.js';
 import { R } from '../record.js';
+import { CHAIN } from '../shared-functions.js';
 import { UNKNOWN } from './flag-kinds.js';
 import type { Step } from './region.js';
 import { RegionState } from './region-state.js';
@@ -184,9 +185,9 @@ export abstract class RegionFrame extends RegionState {
     this.withhold();
     f.end();
     f.get(this.how).i32(BY_HANDLER).op('i32.eq').if();
-    f.get(REC).get(LEFT).get(REC).mem('i32.load', R.handler).goOn().end();
+    f.get(REC).get(LEFT).get(REC).mem('i32.load', R.handler).returnCall(CHAIN).end();
     f.get(this.how).i32(BY_INTERPRETER).op('i32.eq').if();
-    f.get(REC).get(LEFT).get(this.choice).goOn().end();
+    f.get(REC).get(LEFT).get(this.choice).returnCall(CHAIN).end();
     f.get(this.how).i32(BY_BRANCH).op('i32.eq').if();
     f.get(REC).get(LEFT).returnCall(this.imports.branchSlow).end();
     f.get(LEFT).i32(0).op('i32.le_s').if();
@@ -209,7 +210,10 @@ export abstract class RegionFrame extends RegionState {
   private keeping(exit: () => void): void {
     const { dirty, kind, cycles, retired } = this;
     exit();
-    Object.assign(this, { dirty, kind, cycles, retired });
+    this.dirty = dirty;
+    this.kind = kind;
+    this.cycles = cycles;
+    this.retired = retired;
   }
   /** A way out if the wasm stack's top is not zero. */
   protected aside(exit: () => void): void {

@@ -5,29 +5,35 @@
  * remembered as an operation and its operands (flag-kinds.ts), and worked out where somebody looks.
  */
 
+import { FunctionEmitter } from '../../../wasm/function.js';
 import { I32, I64, V128 } from '../../../wasm/opcodes.js';
 import type { CarryOperation, ConditionCode, FlagName, Val, Width } from '../../builder.js';
 import { S, XMM_STRIDE, gprAddress } from '../../state.js';
-import { V } from '../arithmetic-builder.js';
+import { V, integerOp } from '../arithmetic-builder.js';
 import { CodeBuilder } from '../code-builder.js';
+import { HANDLER_TYPE } from '../host-imports.js';
+import { SHARED_FUNCTIONS } from '../shared-functions.js';
 import { slotOf } from '../usage.js';
 import { KIND, LOGIC, UNKNOWN, emitAux, kindOf, operationOf, widthOf } from './flag-kinds.js';
-import { RegionEmitter } from './region-emitter.js';
 
 /** Values of `carries` that are computed only when somebody wants them. */
-class CarryVector extends V {
+class CarryVector implements Val {
+  readonly width: Width;
+  readonly known = undefined;
+  /** In none, unlike a `V`. */
+  readonly local = -1;
+
   constructor(
     readonly operation: 'add' | 'sub',
     readonly x: Val,
     readonly y: Val,
     readonly result: Val,
   ) {
-    super(x.width, -2);
+    this.width = x.width;
   }
 }
 
 export abstract class RegionState extends CodeBuilder {
-  declare readonly f: RegionEmitter;
   /** Registers (bits of `slotOf`) whose local may differ from the state. */
   protected dirty = 0;
   protected kind: number = UNKNOWN;
@@ -48,7 +54,7 @@ export abstract class RegionState extends CodeBuilder {
     protected readonly used: number,
     private readonly flagsAux: number,
   ) {
-    super(new RegionEmitter());
+    super(new FunctionEmitter(HANDLER_TYPE.params, SHARED_FUNCTIONS));
     const { f } = this;
     for (let i = 0; i < 16; i++) {
       if (used & (1 << i)) this.gpr[i] = f.fixed(I64);
@@ -183,7 +189,7 @@ export abstract class RegionState extends CodeBuilder {
     const { f } = this;
     f.get(this.xmm[n]!);
     if (width === 128) return this.take(128);
-    f.simd(width === 64 ? 'i64x2.extract_lane' : width === 32 ? 'i32x4.extract_lane' : width === 16 ? 'i16x8.extract_lane_u' : 'i8x16.extract_lane_u').code.u8((8 * byte) / width);
+    f.simd(width === 64 ? 'i64x2.extract_lane' : width === 32 ? 'i32x4.extract_lane' : width === 16 ? 'i16x8.extract_lane_u' : 'i8x16.extract_lane_u').byte((8 * byte) / width);
     return this.take(width);
   }
   private writeSlot(address: number, v: Val): void {
@@ -198,7 +204,7 @@ export abstract class RegionState extends CodeBuilder {
       else {
         f.get(local);
         this.get(v);
-        f.simd(v.width === 64 ? 'i64x2.replace_lane' : v.width === 32 ? 'i32x4.replace_lane' : v.width === 16 ? 'i16x8.replace_lane' : 'i8x16.replace_lane').code.u8((8 * byte) / v.width);
+        f.simd(v.width === 64 ? 'i64x2.replace_lane' : v.width === 32 ? 'i32x4.replace_lane' : v.width === 16 ? 'i16x8.replace_lane' : 'i8x16.replace_lane').byte((8 * byte) / v.width);
         f.set(local);
       }
       return;
@@ -222,6 +228,11 @@ export abstract class RegionState extends CodeBuilder {
     return new CarryVector(operation, x, y, result);
   }
   override get(v: Val): this {
+    const { local } = v as V;
+    if (local >= 0) {
+      this.f.get(local);
+      return this;
+    }
     if (v instanceof CarryVector) return super.get(super.carries(v.operation, v.x, v.y, v.result));
     return super.get(v);
   }
@@ -321,7 +332,7 @@ export abstract class RegionState extends CodeBuilder {
       f.op('i32.wrap_i64');
       if (signed && width !== 32) f.op(width === 8 ? 'i32.extend8_s' : 'i32.extend16_s');
     }
-    f.op(`${width === 64 ? 'i64' : 'i32'}.${op}` as 'i64.eq');
+    f.op(integerOp(width, op));
     return this.take(1);
   }
   /** The operation of a kind that is known, else UNKNOWN. */
@@ -338,7 +349,7 @@ export abstract class RegionState extends CodeBuilder {
     const result = (op: 'eqz' | 'ne' | 'lt_s' | 'ge_s' | 'le_s' | 'gt_s'): Val => {
       f.get(this.flagResult);
       if (op === 'eqz') f.op('i64.eqz');
-      else f.i64(0n).op(`i64.${op}`);
+      else f.i64(0).op(integerOp(64, op));
       return this.take(1);
     };
     if (cc === 'e') return result('eqz');

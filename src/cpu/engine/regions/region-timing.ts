@@ -12,11 +12,11 @@
  */
 
 import type { LinearMemory } from '../../../mem/linear-memory.js';
+import type { FunctionEmitter } from '../../../wasm/function.js';
 import { I32 } from '../../../wasm/opcodes.js';
 import { HINT_CALL } from '../host-imports.js';
 import { P, R } from '../record.js';
 import type { Block, CodePage } from './region.js';
-import type { RegionEmitter } from './region-emitter.js';
 import { LEFT } from './region-frame.js';
 
 /** A set-associative table of the timing core: place in a vCPU's block, sets, ways. */
@@ -85,7 +85,7 @@ export class RegionTiming {
 
   /** @param blocks all of the region, the head first */
   constructor(
-    private readonly f: RegionEmitter,
+    private readonly f: FunctionEmitter,
     private readonly m: LinearMemory,
     private readonly t: HitTables,
     private readonly calls: TimingCalls,

@@ -61,6 +61,10 @@ export interface Block {
   fall: Edge | undefined;
   /** Possible targets of a return, with their offsets in the page. */
   sites: Edge[];
+  /** All of them: see `edgesOf`. */
+  edges: readonly Edge[] | undefined;
+  // filled by registers.ts: registers that may be changed and not stored where it begins
+  dirty: number;
   // filled by structure.ts
   order: number;
   parent: Block | undefined;
@@ -68,10 +72,18 @@ export interface Block {
   loop: boolean;
 }
 
-export const edgesOf = (b: Block): Edge[] => [...(b.taken !== undefined ? [b.taken] : []), ...(b.fall !== undefined ? [b.fall] : []), ...b.sites];
+/** The ways on from a block; from then on it has these. */
+export function edgesOf(b: Block): readonly Edge[] {
+  if (b.edges !== undefined) return b.edges;
+  const out: Edge[] = [];
+  if (b.taken !== undefined) out.push(b.taken);
+  if (b.fall !== undefined) out.push(b.fall);
+  for (const site of b.sites) out.push(site);
+  return (b.edges = out);
+}
 
 export const newBlock = (first: number, page?: CodePage): Block => ({
-  first, page, steps: [], end: 'next', ending: 0, taken: undefined, fall: undefined, sites: [], order: -1, parent: undefined, forward: 0, loop: false,
+  first, page, steps: [], end: 'next', ending: 0, taken: undefined, fall: undefined, sites: [], edges: undefined, dirty: 0, order: -1, parent: undefined, forward: 0, loop: false,
 });
 
 /** Reads records for the compiler. */

@@ -4,7 +4,7 @@
  * K. D. Cooper, T. J. Harvey, K. Kennedy, "A Simple, Fast Dominance Algorithm" (2001); N. Ramsey, "Beyond Relooper: Recursive
  * Translation of Unstructured Control Flow to Structured Control Flow" (ICFP 2022); R. Tarjan, "Depth-First Search and Linear Graph
  * Algorithms" (1972) for the loops. A loop that can be entered at several blocks (the returns of a recursive function make such
- * loops) gets one more block in front, which every way to these goes through.
+ * loops) gets one more block in front, which every way to these goes through. Most graphs have none, and only those that have are searched.
  */
 
 import { type Block, edgesOf, newBlock } from './region.js';
@@ -14,43 +14,61 @@ export function analyse(entry: Block): Block[] {
   // A block of its own to begin with, so that the entry may be part of a loop.
   const start = newBlock(entry.first, entry.page);
   start.fall = { to: entry, record: entry.first, page: entry.page, choice: undefined };
-  const all = postorder(start);
-  singleEntries(all.slice(), all);
-  const order = postorder(start).reverse();
-  order.forEach((b, i) => (b.order = i));
-  dominators(order);
-  for (const b of order) {
-    for (const to of successors(b)) {
-      if (to.order > b.order) to.forward++;
-      else if (dominates(to, b)) to.loop = true;
-      else throw new Error('a loop has two entries');
-    }
+  let order = inOrder(start);
+  if (!reducible(order)) {
+    const all = order.slice().reverse();
+    for (let i = 0; i < all.length; i++) all[i]!.order = i;
+    singleEntries(all.slice(), all);
+    order = inOrder(start);
+    if (!reducible(order)) throw new Error('a loop has two entries');
   }
+  for (const b of order)
+    for (const e of edgesOf(b)) {
+      if (e.to === undefined) continue;
+      if (e.to.order > b.order) e.to.forward++;
+      else e.to.loop = true;
+    }
   return order;
 }
 
-function postorder(entry: Block): Block[] {
-  const out: Block[] = [], seen = new Set<Block>([entry]);
-  const stack = [{ block: entry, next: successors(entry) }];
-  while (stack.length > 0) {
-    const top = stack[stack.length - 1]!, to = top.next.pop();
-    if (to === undefined) {
-      out.push(top.block);
-      stack.pop();
-    } else if (!seen.has(to)) {
-      seen.add(to);
-      stack.push({ block: to, next: successors(to) });
+/** The blocks in reverse postorder, with `order` and `parent`. */
+function inOrder(entry: Block): Block[] {
+  const order: Block[] = [], open: Block[] = [entry];
+  // Where each open block's next edge is, from the last to the first.
+  const next = [edgesOf(entry).length];
+  const reached = new Set(open);
+  while (open.length > 0) {
+    const at = open.length - 1, i = --next[at]!;
+    if (i < 0) {
+      order.push(open.pop()!);
+      next.pop();
+      continue;
     }
+    const { to } = edgesOf(open[at]!)[i]!;
+    if (to === undefined || reached.has(to)) continue;
+    reached.add(to);
+    open.push(to);
+    next.push(edgesOf(to).length);
   }
-  return out;
+  order.reverse();
+  for (let i = 0; i < order.length; i++) {
+    order[i]!.order = i;
+    order[i]!.parent = undefined;
+  }
+  dominators(order);
+  return order;
 }
-const successors = (b: Block): Block[] => edgesOf(b).flatMap((e) => (e.to === undefined ? [] : [e.to]));
+/** Every edge backwards goes to a block that dominates where it comes from. */
+function reducible(order: readonly Block[]): boolean {
+  for (const b of order) for (const { to } of edgesOf(b)) if (to !== undefined && to.order <= b.order && !dominates(to, b)) return false;
+  return true;
+}
 
-/** Gives every loop among `blocks` one entry, then the loops that remain without that entry. @param all blocks of the region; grows */
+/** Gives every loop among `blocks` one entry, then the loops that remain without that entry. @param all blocks of the region, numbered by `order`; grows */
 function singleEntries(blocks: readonly Block[], all: Block[]): void {
-  for (const loop of loops(blocks)) {
+  for (const loop of loops(blocks, all.length)) {
     const inside = new Set(loop), entries = new Set<Block>();
-    for (const b of all) if (!inside.has(b)) for (const to of successors(b)) if (inside.has(to)) entries.add(to);
+    for (const b of all) if (!inside.has(b)) for (const { to } of edgesOf(b)) if (to !== undefined && inside.has(to)) entries.add(to);
     if (entries.size > 1) {
       putInFront([...entries], all);
       singleEntries(loop, all);
@@ -59,64 +77,67 @@ function singleEntries(blocks: readonly Block[], all: Block[]): void {
 }
 /** Adds a block through which every edge to the entries goes: the edge says which. */
 function putInFront(entries: readonly Block[], all: Block[]): void {
-  const front = newBlock(0), place = new Map(entries.map((b, i) => [b, i]));
+  const front = newBlock(0);
   for (const b of all)
     for (const e of edgesOf(b)) {
-      const at = e.to === undefined ? undefined : place.get(e.to);
-      if (at === undefined) continue;
+      const at = e.to === undefined ? -1 : entries.indexOf(e.to);
+      if (at < 0) continue;
       e.to = front;
       e.choice = at;
     }
   front.end = 'choose';
   front.sites = entries.map((to) => ({ to, record: 0, page: undefined, choice: undefined }));
-  all.push(front);
+  front.order = all.push(front) - 1;
 }
 
-/** Strongly connected components with an edge inside. */
-function loops(blocks: readonly Block[]): Block[][] {
-  const within = new Set(blocks), index = new Map<Block, number>(), low = new Map<Block, number>();
-  const open: Block[] = [], isOpen = new Set<Block>(), out: Block[][] = [];
+/** Strongly connected components with an edge inside. @param count of all blocks */
+function loops(blocks: readonly Block[], count: number): Block[][] {
+  // By the block's number: 0 for one that is not among them, -1 for one that has not been visited.
+  const index = new Int32Array(count), low = new Int32Array(count), isOpen = new Uint8Array(count);
+  for (const b of blocks) index[b.order] = -1;
+  const open: Block[] = [], out: Block[][] = [];
+  let visited = 0;
   const visit = (b: Block): void => {
-    index.set(b, index.size);
-    low.set(b, index.get(b)!);
+    const n = b.order;
+    let itself = false;
+    index[n] = low[n] = ++visited;
     open.push(b);
-    isOpen.add(b);
-    for (const to of successors(b)) {
-      if (!within.has(to)) continue;
-      if (!index.has(to)) {
+    isOpen[n] = 1;
+    for (const { to } of edgesOf(b)) {
+      if (to === undefined || index[to.order] === 0) continue;
+      itself ||= to === b;
+      if (index[to.order] === -1) {
         visit(to);
-        low.set(b, Math.min(low.get(b)!, low.get(to)!));
-      } else if (isOpen.has(to)) low.set(b, Math.min(low.get(b)!, index.get(to)!));
+        low[n] = Math.min(low[n]!, low[to.order]!);
+      } else if (isOpen[to.order] !== 0) low[n] = Math.min(low[n]!, index[to.order]!);
     }
-    if (low.get(b) !== index.get(b)) return;
+    if (low[n] !== index[n]) return;
     const component: Block[] = [];
-    for (;;) {
-      const top = open.pop()!;
-      isOpen.delete(top);
-      component.push(top);
-      if (top === b) break;
+    for (let top: Block | undefined; top !== b; ) {
+      component.push((top = open.pop()!));
+      isOpen[top.order] = 0;
     }
-    if (component.length > 1 || successors(b).includes(b)) out.push(component);
+    if (component.length > 1 || itself) out.push(component);
   };
-  for (const b of blocks) if (!index.has(b)) visit(b);
+  for (const b of blocks) if (index[b.order] === -1) visit(b);
   return out;
 }
 
+/** Fills `parent`; that of the entry is undefined. */
 function dominators(order: readonly Block[]): void {
-  const preds = new Map<Block, Block[]>(order.map((b) => [b, []]));
-  for (const b of order) for (const to of successors(b)) preds.get(to)!.push(b);
+  const preds: Block[][] = order.map(() => []);
+  for (const b of order) for (const { to } of edgesOf(b)) if (to !== undefined) preds[to.order]!.push(b);
   const entry = order[0]!;
   entry.parent = entry;
   for (let changed = true; changed; ) {
     changed = false;
-    for (const b of order) {
-      if (b === entry) continue;
+    for (let i = 1; i < order.length; i++) {
+      const b = order[i]!;
       let parent: Block | undefined;
-      for (const p of preds.get(b)!) if (p.parent !== undefined) parent = parent === undefined ? p : meet(p, parent);
-      if (parent !== b.parent) {
-        b.parent = parent;
-        changed = true;
-      }
+      for (const p of preds[i]!) if (p.parent !== undefined) parent = parent === undefined ? p : meet(p, parent);
+      if (parent === b.parent) continue;
+      b.parent = parent;
+      changed = true;
     }
   }
   entry.parent = undefined;
@@ -129,6 +150,8 @@ function meet(a: Block, b: Block): Block {
   return a;
 }
 function dominates(a: Block, b: Block): boolean {
-  for (let x: Block | undefined = b; x !== undefined; x = x.parent) if (x === a) return true;
-  return false;
+  // Who dominates comes first in the order.
+  let x: Block | undefined = b;
+  while (x !== undefined && x.order > a.order) x = x.parent;
+  return x === a;
 }
