@@ -35,7 +35,7 @@ it.each(MODES)('random programs with loops and calls do the same on both engines
   const machines = [new TestMachine(undefined, undefined, cycleMode), new TestMachine(undefined, EAGER_COMPILER, cycleMode)];
   for (let run = 0; run < programs; run++) {
     const bits = random(2) === 0 ? 64 : 32;
-    const code = program(random, bits), at = 0x20_0000 + random(0xf00);
+    const at = 0x20_0000 + random(0xf00), code = program(random, bits, at);
     const registers = Array.from({ length: 16 }, () => BigInt(0x30_0000 + random(65536) * 8)), flags = (random(65536) & 0x8d5) | 2;
     const states = machines.map((t) => {
       t.vcpu.reset();
@@ -59,7 +59,7 @@ it.each(MODES)('random programs with loops and calls do the same on both engines
 });
 
 /** Instructions that need no set-up, in encodings that 32- and 64-bit code share; registers and memory at them vary. */
-function program(random: (below: number) => number, bits: 32 | 64): number[] {
+function program(random: (below: number) => number, bits: 32 | 64, at: number): number[] {
   const modrm = (): number[] => {
     // Registers, or memory: at a register with a displacement, on the stack, at a fixed address, at one with an index; never into RSP.
     const reg = [0, 1, 2, 3, 5, 6, 7][random(7)]!, rm = [0, 1, 2, 3, 6, 7][random(6)]!;
@@ -102,18 +102,29 @@ function program(random: (below: number) => number, bits: 32 | 64): number[] {
   const blocks = Array.from({ length: 3 + random(6) }, () => Array.from({ length: 1 + random(6) }, one).flat());
   const bytes: number[] = [];
   const starts: number[] = [];
-  const jumps: { at: number; to: number }[] = [];
+  const jumps: { at: number; to: number; absolute?: boolean }[] = [];
+  /** mov r32, address of a block; EAX or EDX */
+  const address = (r: 0 | 2, to: number): void => {
+    bytes.push(0xb8 | r, 0, 0, 0, 0);
+    jumps.push({ at: bytes.length - 4, to, absolute: true });
+  };
   blocks.forEach((b, i) => {
     starts.push(bytes.length);
     bytes.push(...b);
     const to = random(blocks.length);
+    if (random(6) === 0) {
+      // One of two places, by a flag; CALL and JMP through EAX.
+      address(0, random(blocks.length));
+      address(2, random(blocks.length));
+      bytes.push(0x0f, 0x40 + random(16), 0xc2, 0xff, random(3) === 0 ? 0xe0 : 0xd0);
+    }
     if (random(4) === 0 && i + 1 < blocks.length) bytes.push(0xe8, 0, 0, 0, 0); // CALL: most end in a RET
     else bytes.push(0x0f, 0x80 + random(16), 0, 0, 0, 0); // Jcc
     jumps.push({ at: bytes.length - 4, to });
     if (random(5) === 0) bytes.push(0xc3);
   });
   bytes.push(...END);
-  for (const { at, to } of jumps) put32(bytes, at, starts[to]! - (at + 4));
+  for (const j of jumps) put32(bytes, j.at, starts[j.to]! + (j.absolute === true ? at : -(j.at + 4)));
   return bytes;
 }
 const put32 = (bytes: number[], at: number, v: number): void => {

@@ -1,7 +1,8 @@
 /**
  * The one linear memory: what lies where.
  *
- *     0x0000_0000  constants: a zero slot, masks          (64 KiB)
+ *     0x0000_0000  constants: a zero slot, masks          (32 KiB)
+ *     0x0000_8000  jump cache                             (32 KiB, see cpu/engine/jump-cache.ts)
  *     0x0001_0000  the running vCPU's state               (64 KiB, see cpu/state.ts)
  *     0x0002_0000  free for the timing core               (TIMING_BASE, 4 MiB - 128 KiB)
  *     0x0040_0000  software TLBs                          (TLB_POOL_BASE, 16 MiB)
@@ -13,6 +14,8 @@
  */
 
 export const ZERO_SLOT = 0x40; // 64 bytes that are always zero: "no base register", "no segment base"
+export const JUMP_CACHE_BASE = 0x8000;
+export const JUMP_CACHE_SIZE = 0x8000;
 export const STATE_BASE = 0x0001_0000;
 export const STATE_SIZE = 0x0001_0000;
 export const TIMING_BASE = 0x0002_0000;

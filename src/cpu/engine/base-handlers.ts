@@ -13,6 +13,7 @@ import { I32, I64 } from '../../wasm/opcodes.js';
 import { LEFT_BY, MODE, S } from '../state.js';
 import { CODE_PAGE_TABLE } from './code-cache.js';
 import { helperId } from './helpers.js';
+import { JUMP, addJumpKey, jumpEntry } from './jump-cache.js';
 import { flagsAuxFunction } from './regions/flag-kinds.js';
 import { fetchLine, slowAccess } from './regions/slow-paths.js';
 import { reportMarker } from './marker.js';
@@ -69,24 +70,32 @@ function arriveOn(f: FunctionEmitter, page: number): void {
 /** Continue at S.rip when its page is in the software TLB as executable and the instruction is decoded; else leave. */
 function dispatch(fetchAt: FetchAt): FunctionEmitter {
   const f = new FunctionEmitter(HANDLER_TYPE.params);
-  const linear = f.local(I64), entry = f.local(I32), page = f.local(I32), record = f.local(I32);
+  const linear = f.local(I64), entry = f.local(I32), page = f.local(I32), record = f.local(I32), mode = f.local(I32), hpaPage = f.local(I32), jump = f.local(I32), key = f.local(I64);
   f.i32(0).mem('i64.load', S.rip).i32(0).mem('i64.load', S.csBase).op('i64.add').set(linear);
-  f.i32(0).mem('i32.load', S.mode).i32(MODE.bits64).op('i32.ne').if();
+  f.i32(0).mem('i32.load', S.mode).tee(mode).i32(MODE.bits64).op('i32.ne').if();
   f.get(linear).i64(0xffff_ffffn).op('i64.and').set(linear).end();
   f.i32(0).mem('i32.load', S.tlb).get(linear).i64(12n).op('i64.shr_u').op('i32.wrap_i64').i32(TLB_ENTRIES - 1).op('i32.and').i32(5).op('i32.shl').op('i32.add').set(entry);
   f.get(entry).mem('i64.load', 24).get(linear).i64(-4096n).op('i64.and').op('i64.ne').if();
   leave(f).end();
-  f.get(entry).mem('i32.load', 20).i32(2).op('i32.shl').mem('i32.load', CODE_PAGE_TABLE).tee(page).op('i32.eqz').if();
+  f.get(entry).mem('i32.load', 20).set(hpaPage);
+  jumpEntry(f, linear);
+  f.set(jump).get(linear);
+  addJumpKey(f, mode);
+  f.tee(key).get(jump).mem('i64.load', JUMP.key).op('i64.eq').get(jump).mem('i32.load', JUMP.hpaPage).get(hpaPage).op('i32.eq').op('i32.and').if();
+  f.get(jump).mem('i32.load', JUMP.page).set(page).get(jump).mem('i32.load', JUMP.record).set(record).op('else');
+  f.get(hpaPage).i32(2).op('i32.shl').mem('i32.load', CODE_PAGE_TABLE).tee(page).op('i32.eqz').if();
   leave(f).end();
   // The page's structure for this code size; there are three sizes, so the third of the chain needs no look.
   for (let i = 0; i < 2; i++) {
-    f.get(page).mem('i32.load', P.mode).i32(0).mem('i32.load', S.mode).op('i32.ne').if();
+    f.get(page).mem('i32.load', P.mode).get(mode).op('i32.ne').if();
     f.get(page).mem('i32.load', P.next).tee(page).op('i32.eqz').if();
     leave(f).end();
   }
   f.end().end();
   f.get(page).get(linear).op('i32.wrap_i64').i32(4095).op('i32.and').i32(2).op('i32.shl').op('i32.add').mem('i32.load', PAGE_HEADER).tee(record).op('i32.eqz').if();
   leave(f).end();
+  f.get(jump).get(key).mem('i64.store', JUMP.key).get(jump).get(hpaPage).mem('i32.store', JUMP.hpaPage);
+  f.get(jump).get(page).mem('i32.store', JUMP.page).get(jump).get(record).mem('i32.store', JUMP.record).end();
   if (fetchAt !== undefined) arriveOn(f, page);
   f.i32(0).get(page).mem('i32.store', S.currentPage);
   f.i32(0).i32(0).mem('i64.load', S.rip).get(linear).i64(4095n).op('i64.and').op('i64.sub').mem('i64.store', S.codeBase);

@@ -15,6 +15,7 @@ import { RunControl } from '../run-control.js';
 import { InstructionDecoder } from './decoder.js';
 import { Handlers } from './handlers.js';
 import type { TimingImport } from './host-imports.js';
+import { JumpCache } from './jump-cache.js';
 import { Compiler, type CompilerOptions } from './regions/compiler.js';
 import type { HitTables } from './regions/region-timing.js';
 
@@ -55,6 +56,7 @@ export interface SnapshotHooks {
 export class Engine {
   readonly cache: CodeCache;
   readonly tlb: TlbPool;
+  readonly jumps: JumpCache;
   readonly handlers: Handlers;
   readonly decoder: InstructionDecoder;
   readonly breakpoints: Breakpoints;
@@ -82,6 +84,7 @@ export class Engine {
     this.control = new RunControl(timing !== undefined);
     this.cache = new CodeCache(m);
     this.tlb = new TlbPool(m, phys);
+    this.jumps = new JumpCache(m);
     this.watchpoints = new Watchpoints(this.tlb, () => this.current!.id, () => this.stopAfterInstruction());
     this.handlers = new Handlers(
       m,
@@ -106,7 +109,11 @@ export class Engine {
     this.compiler = compiler === undefined ? undefined : new Compiler(m, this.handlers, timing?.hits, compiler);
     this.breakpoints.onChange = () => this.compiler?.evict();
     this.snapshotHooks.push({ beforeSnapshot: () => this.compiler?.hide(), afterSnapshot: () => this.compiler?.show(), beforeRestore: () => this.compiler?.evict() });
-    this.cache.onDrop = (page) => this.compiler?.dropPage(page);
+    this.snapshotHooks.push({ beforeRestore: () => this.jumps.forget() });
+    this.cache.onDrop = (page) => {
+      this.jumps.forget();
+      this.compiler?.dropPage(page);
+    };
     this.cache.onReset = () => {
       this.breakpoints.forget();
       this.compiler?.forget();

@@ -267,7 +267,7 @@ export class RegionBuilder extends RegionTransfers {
   private toSites(rip: Val, sites: readonly Edge[]): void {
     const { f } = this;
     const [site, ...rest] = sites;
-    if (site === undefined) return this.leave(BY_RIP);
+    if (site === undefined) return this.toCached(rip);
     this.get(rip).f.get(this.codeBase).op('i64.sub');
     if (!this.is64) f.i64(0xffff_ffffn).op('i64.and');
     const off = BigInt(this.m.u16[(site.record + R.off) >>> 1]! + this.distanceTo(site.page!));

@@ -90,8 +90,14 @@ export abstract class RegionState extends CodeBuilder {
   }
   protected storeFlags(): void {
     const { f } = this;
-    f.i32(0).get(this.flagResult).mem('i64.store', S.flagsRes).i32(0);
-    if (this.isGeneric) f.get(this.flagA);
+    f.i32(0).get(this.flagResult).mem('i64.store', S.flagsRes);
+    if (this.kind === UNKNOWN) {
+      f.get(this.flagKind).i32(KIND.generic).op('i32.ne').if();
+      this.callAux();
+      f.set(this.flagA).i32(KIND.generic).set(this.flagKind).end();
+    }
+    f.i32(0);
+    if (this.isGeneric || this.kind === UNKNOWN) f.get(this.flagA);
     else this.callAux();
     f.mem('i64.store', S.flagsAux);
   }
@@ -264,7 +270,7 @@ export abstract class RegionState extends CodeBuilder {
   }
 
   /** Makes the kind generic. */
-  private settleFlags(): void {
+  protected settleFlags(): void {
     if (this.isGeneric) return;
     const { f } = this;
     if (this.kind === UNKNOWN) this.callAux();

@@ -5,10 +5,12 @@
 
 import { I32 } from '../../../wasm/opcodes.js';
 import type { Val } from '../../builder.js';
-import { S } from '../../state.js';
-import { R } from '../record.js';
+import { MODE, S } from '../../state.js';
 import { HINT_RETURN } from '../host-imports.js';
-import { LEFT } from './region-frame.js';
+import { JUMP, jumpEntry, jumpKeyOf } from '../jump-cache.js';
+import { P, R } from '../record.js';
+import { UNKNOWN } from './flag-kinds.js';
+import { BY_HANDLER, BY_RIP, LEFT, REC } from './region-frame.js';
 import { RegionMemory } from './region-memory.js';
 import type { Block, CodePage, Edge } from './region.js';
 
@@ -45,6 +47,40 @@ export abstract class RegionTransfers extends RegionMemory {
   protected mustLeave(): void {
     this.f.get(LEFT).i32(0).op('i32.le_s');
     if (this.called) this.f.i32(0).mem('i32.load', S.leaveRegion).op('i32.or');
+  }
+  /** Leaves to where `rip` leads, as `dispatch` does when the jump cache has it: by the record's handler, else by `dispatch`. */
+  protected toCached(rip: Val): void {
+    const { f } = this, { timing } = this.imports;
+    // Here they are known, and the way out need not ask.
+    if (this.kind !== UNKNOWN) this.settleFlags();
+    this.get(rip);
+    if (!this.is64) f.i32(0).mem('i64.load', S.csBase).op('i64.add').i64(0xffff_ffffn).op('i64.and');
+    f.set(this.wide);
+    const entry = this.tlbEntry(() => f.get(this.wide)), jump = f.local(I32);
+    jumpEntry(f, this.wide);
+    f.set(jump);
+    f.get(jump).mem('i64.load', JUMP.key).get(this.wide);
+    if (!this.is64) f.i64(jumpKeyOf(MODE.bits32)).op('i64.add');
+    f.op('i64.eq');
+    f.get(entry).mem('i64.load', 24).get(this.wide).i64(-4096n).op('i64.and').op('i64.eq').op('i32.and');
+    f.get(entry).mem('i32.load', 20).get(jump).mem('i32.load', JUMP.hpaPage).op('i32.eq').op('i32.and');
+    f.get(LEFT).i32(0).op('i32.gt_s').op('i32.and');
+    this.aside(() => {
+      if (timing !== undefined) this.arriveOn(jump);
+      f.i32(0);
+      this.get(rip).f.get(this.wide).i64(4095n).op('i64.and').op('i64.sub').mem('i64.store', S.codeBase);
+      f.i32(0).get(jump).mem('i32.load', JUMP.page).mem('i32.store', S.currentPage);
+      f.get(jump).mem('i32.load', JUMP.record).set(REC);
+      if (timing !== undefined) f.get(LEFT).get(REC).call(timing.fetchAt).op('i32.sub').set(LEFT);
+      this.leave(BY_HANDLER);
+    });
+    this.leave(BY_RIP);
+  }
+  /** Tells when the account of the page in an entry of the jump cache is known and another than the one that runs. */
+  private arriveOn(jump: number): void {
+    const { f } = this, account = f.local(I32);
+    f.get(jump).mem('i32.load', JUMP.page).mem('i32.load', P.account).tee(account).i32(0).mem('i32.load', S.account).op('i32.ne').get(account).i32(0).op('i32.ne').op('i32.and').if();
+    f.get(account).get(LEFT).call(this.imports.arrive).op('drop').end();
   }
   protected distanceTo(page: CodePage): number {
     return page.distance - this.block.page!.distance;
