@@ -26,7 +26,7 @@ describe('compiler', () => {
     const code = [0xb9, 0x50, 0xc3, 0, 0, 0xff, 0xd0, 0xff, 0xc9, 0x75, 0xfa];
     t.phys.write(at + 0x100, Uint8Array.of(...Array<number>(6).fill(0x90), 0xc3));
     t.execute(code, { [RAX]: BigInt(at + 0x100) });
-    expect(t.vcpu.engine.compiler!.stats.regions).toBe(2);
+    expect(t.vcpu.engine.compiler!.stats.regions).toBeGreaterThan(1);
   });
 
   it('gives everything up when the house is full, and goes on', () => {

@@ -138,11 +138,14 @@ export class Compiler {
   join(): void {
     const { i32 } = this.m;
     const spare = i32[S.sampleSpare >>> 2]!;
-    // A region that took the cycles needs no look.
+    // A region that took the cycles needs no look. What came behind it does when it has used up those that the region left it.
     if (spare !== this.cutOff) {
-      this.stats.samples++;
-      this.stats.hits++;
-      this.untilSample = this.interval;
+      if (spare > 0 && i32[S.left >>> 2]! <= 0) this.untilSample = 0;
+      else {
+        this.stats.samples++;
+        this.stats.hits++;
+        this.untilSample = this.interval;
+      }
     } else this.untilSample -= i32[S.sliceBudget >>> 2]! - i32[S.left >>> 2]! - this.from;
     if (spare === 0) return;
     i32[S.sliceBudget >>> 2]! += spare;

@@ -41,6 +41,9 @@ export const REC = 0, LEFT = 1;
  */
 export const BY_HANDLER = 0, BY_BRANCH = 1, BY_RIP = 2, BY_INTERPRETER = 3, BY_TURN = 4;
 
+/** Cycles within which the guest is looked at behind a region that ran past the look. */
+const LATEST = 8192;
+
 export abstract class RegionFrame extends RegionState {
   protected step!: Step;
   /** Cycles and instructions of this block that are not yet subtracted and counted. */
@@ -53,7 +56,7 @@ export abstract class RegionFrame extends RegionState {
   protected called = false;
   private readonly how: number;
   /** Cycles that were withheld for the next look at the guest when the region was entered: that look is for interpreted code. */
-  private readonly spare: number;
+  protected readonly spare: number;
   private exit = 0;
   private exitReturn = 0;
 
@@ -183,7 +186,15 @@ export abstract class RegionFrame extends RegionState {
     f.get(LEFT).get(this.spare).op('i32.gt_s').if();
     f.get(LEFT).get(this.spare).op('i32.sub').set(LEFT);
     this.withhold();
-    f.end();
+    f.op('else');
+    // The look was due in here. What comes now may be interpreted, and is looked at when it has run as long as the region since then.
+    const soon = f.local(I32);
+    f.get(this.spare).get(LEFT).op('i32.sub').tee(soon).i32(LATEST).get(soon).i32(LATEST).op('i32.lt_s').op('select').tee(soon);
+    f.get(LEFT).op('i32.lt_s').if();
+    f.get(LEFT).get(soon).op('i32.sub').set(this.spare);
+    f.get(soon).set(LEFT);
+    this.withhold();
+    f.end().end();
     f.get(this.how).i32(BY_HANDLER).op('i32.eq').if();
     f.get(REC).get(LEFT).get(REC).mem('i32.load', R.handler).returnCall(CHAIN).end();
     f.get(this.how).i32(BY_INTERPRETER).op('i32.eq').if();

@@ -64,7 +64,7 @@ export abstract class RegionTransfers extends RegionMemory {
     f.op('i64.eq');
     f.get(entry).mem('i64.load', 24).get(this.wide).i64(-4096n).op('i64.and').op('i64.eq').op('i32.and');
     f.get(entry).mem('i32.load', 20).get(jump).mem('i32.load', JUMP.hpaPage).op('i32.eq').op('i32.and');
-    f.get(LEFT).i32(0).op('i32.gt_s').op('i32.and');
+    f.get(LEFT).get(this.spare).op('i32.gt_s').op('i32.and');
     this.aside(() => {
       if (timing !== undefined) this.arriveOn(jump);
       f.i32(0);
