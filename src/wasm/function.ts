@@ -122,6 +122,10 @@ export class FunctionEmitter {
   tee(local: number): this {
     return this.with(LOCAL_TEE, local);
   }
+  /** Sets a global. */
+  setGlobal(index: number): this {
+    return this.with(OP['global.set'], index);
+  }
   i32(value: number): this {
     return this.signed(I32_CONST, value | 0);
   }

@@ -13,6 +13,9 @@ export interface WasmTable {
   set(index: number, value: unknown): void;
   grow(by: number): number;
 }
+export interface WasmGlobal {
+  value: number;
+}
 export interface WasmModule {
   readonly _wasmModule?: never;
 }
@@ -24,6 +27,7 @@ export type WasmImports = Record<string, Record<string, unknown>>;
 interface WasmApi {
   Memory: new (d: { initial: number; maximum: number }) => WasmMemory;
   Table: new (d: { initial: number; element: 'anyfunc' }) => WasmTable;
+  Global: new (d: { value: 'i32'; mutable: true }, value: number) => WasmGlobal;
   Module: new (bytes: Uint8Array) => WasmModule;
   Instance: new (module: WasmModule, imports: WasmImports) => WasmInstance;
   validate(bytes: Uint8Array): boolean;

@@ -1,11 +1,11 @@
 /**
- * A WebAssembly module while it is being assembled: imports (one memory, one table, functions), functions, exports.
+ * A WebAssembly module while it is being assembled: imports (one memory, one table, functions, a global), functions, exports.
  * WebAssembly Core Specification 2.0 §5.5 "Modules".
  */
 
 import { Bytes } from './bytes.js';
 import type { FunctionEmitter } from './function.js';
-import { FUNCREF, type ValueType } from './opcodes.js';
+import { FUNCREF, I32, type ValueType } from './opcodes.js';
 
 export interface FunctionType {
   readonly params: readonly ValueType[];
@@ -20,6 +20,9 @@ export class ModuleBuilder {
   private readonly imports: { name: string; type: number }[] = [];
   private readonly functions: { emitter: FunctionEmitter; type: number }[] = [];
   private readonly exports: { name: string; index: number }[] = [];
+
+  /** Name of an imported variable, an i32: global 0. */
+  importGlobal: string | undefined;
 
   /** @param memoryPages pages that the imported memory has at least; @param maxPages its maximum @param types that it begins with */
   constructor(private readonly memoryPages: number, private readonly maxPages: number, types: readonly FunctionType[] = []) {
@@ -60,10 +63,11 @@ export class ModuleBuilder {
       for (const t of this.types) b.u8(0x60).u32(t.params.length).raw(t.params).u32(t.results.length).raw(t.results);
     });
     section(2, (b) => {
-      b.u32(this.imports.length + 2);
+      b.u32(this.imports.length + (this.importGlobal === undefined ? 2 : 3));
       b.name('env').name('memory').u8(2).u8(1).u32(this.memoryPages).u32(this.maxPages);
       b.name('env').name('table').u8(1).u8(FUNCREF).u8(0).u32(0);
       for (const i of this.imports) b.name('env').name(i.name).u8(0).u32(i.type);
+      if (this.importGlobal !== undefined) b.name('env').name(this.importGlobal).u8(3).u8(I32).u8(1);
     });
     section(3, (b) => {
       b.u32(this.functions.length);

@@ -6,7 +6,7 @@
  */
 
 import type { LinearMemory } from '../../mem/linear-memory.js';
-import { Wasm, type WasmImports, type WasmModule, type WasmTable } from '../../wasm/host.js';
+import { Wasm, type WasmGlobal, type WasmImports, type WasmModule, type WasmTable } from '../../wasm/host.js';
 import { type InsnSpec, opCodeInfo } from '../insn.js';
 import { baseModule, shared } from './base-handlers.js';
 import { type Form, formOf } from './forms.js';
@@ -86,7 +86,9 @@ export class Handlers {
   readonly fetchAt: ((record: number) => number) | undefined;
   /** Table indices of the base handlers. */
   readonly base: Readonly<Record<(typeof BASE)[number], number>>;
-  /** What regions import: the functions that they call (shared-functions.ts) are in a table of their own. */
+  /** The record of the region that was entered last. */
+  readonly entered: WasmGlobal;
+  /** What regions import: `entered`; the functions that they call (shared-functions.ts) are in a table of their own. */
   readonly regionImports: WasmImports;
   private readonly imports: WasmImports;
   private readonly infos: (HandlerInfo | undefined)[] = [];
@@ -107,7 +109,8 @@ export class Handlers {
     const exports = new Wasm.Instance(baseModule(this.timing), { env: { memory, table, ...host, ...timing } }).exports;
     this.imports = { env: { memory, table } };
     const functions = new Wasm.Table({ initial: FUNCTION_NAMES.length, element: 'anyfunc' });
-    this.regionImports = { env: { memory, table: functions } };
+    this.entered = new Wasm.Global({ value: 'i32', mutable: true }, 0);
+    this.regionImports = { env: { memory, table: functions, entered: this.entered } };
     FUNCTION_NAMES.forEach((name, i) => {
       // Without timing there are no functions of the timing core.
       const f = exports[shared(name)] ?? null;

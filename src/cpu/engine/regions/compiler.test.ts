@@ -29,7 +29,7 @@ describe('compiler', () => {
     expect(t.vcpu.engine.compiler!.stats.regions).toBeGreaterThan(1);
   });
 
-  it('gives everything up when the house is full, and goes on', () => {
+  it('gives regions up when the house is full, and goes on', () => {
     const t = new TestMachine(undefined, { ...EAGER_COMPILER, maxRegions: 2 });
     for (let i = 0; i < 6; i++) {
       t.execute(loop(10 + i), {}, 64, at + i * 0x1000);
@@ -38,6 +38,31 @@ describe('compiler', () => {
     const { stats } = t.vcpu.engine.compiler!;
     expect(stats.evictions).toBeGreaterThan(0);
     expect(stats.regions).toBeLessThanOrEqual(2);
+  });
+
+  it('keeps what is hot when the house is full, and gives up what is cold', () => {
+    const t = new TestMachine(undefined, { ...EAGER_COMPILER, maxRegions: 8 });
+    const { stats } = t.vcpu.engine.compiler!, page = (i: number): number => at + i * 0x1000, hot = page(0);
+    // add rax, rcx; dec ecx; jnz back; hlt, on every page
+    for (let i = 0; i <= 20; i++) t.phys.write(page(i), Uint8Array.of(0x48, 0x01, 0xc8, 0xff, 0xc9, 0x75, 0xf9, 0xf4, 0xeb, 0xfe));
+    const newRegions = (rip: number, passes: number): number => {
+      const before = stats.compiled;
+      t.start(64, rip);
+      t.vcpu.s.setGpr(RAX, 0n);
+      t.vcpu.s.setGpr(RCX, BigInt(passes));
+      expect(t.runToHalt(1_000_000).fault).toBe(-1);
+      expect(t.vcpu.s.gpr(RAX)).toBe(BigInt((passes * (passes + 1)) / 2));
+      return stats.compiled - before;
+    };
+    expect(newRegions(hot, 5000)).toBe(1);
+    for (let i = 1; i <= 20; i++) {
+      expect(newRegions(page(i), 3)).toBe(1);
+      // Long enough for a look to find the guest there.
+      expect(newRegions(hot, 5000)).toBe(0);
+    }
+    expect(stats.regions).toBeLessThanOrEqual(8);
+    expect(stats.evictions).toBe(21 - stats.regions);
+    expect([newRegions(page(20), 3), newRegions(page(1), 3)]).toEqual([0, 1]);
   });
 
   it('a store to the next instruction is seen by it', () => {

@@ -37,13 +37,13 @@ export interface CompilerOptions {
   readonly coveredThreshold: number;
   /** Cycles that a region runs before the loop has its turn: then the host's optimised code can take the place of the first. */
   readonly longest: number;
-  /** Regions and bytes of WebAssembly that are kept at most; beyond, all are given up and the hot ones come back. */
+  /** Regions and bytes of WebAssembly that are kept at most; beyond, the coldest are given up. The host needs about ten bytes for each of these. */
   readonly maxRegions: number;
   readonly maxBytes: number;
   /** Host milliseconds, for the statistics. */
   readonly stopwatch?: () => number;
 }
-export const DEFAULT_COMPILER: CompilerOptions = { sample: 10_000, threshold: 2, coveredThreshold: 12, longest: 500_000, maxRegions: 3000, maxBytes: 24 << 20 };
+export const DEFAULT_COMPILER: CompilerOptions = { sample: 10_000, threshold: 2, coveredThreshold: 12, longest: 500_000, maxRegions: 2000, maxBytes: 12 << 20 };
 
 /** `--engine compiler`: as little as possible is interpreted. For tests, and to see what compiling costs. */
 export const EAGER_COMPILER: CompilerOptions = { ...DEFAULT_COMPILER, sample: 500, threshold: 0 };
@@ -59,6 +59,7 @@ export interface CompilerStats {
   hits: number;
   /** Guest instructions that regions made since the start have. */
   instructions: number;
+  /** Regions given up to make room for others. */
   evictions: number;
   /** Host milliseconds that compiling took in all, and the longest time for one region; 0 without a stopwatch. */
   milliseconds: number;
@@ -75,6 +76,8 @@ interface Installed {
   readonly bytes: number;
   /** All its records. */
   readonly records: readonly number[];
+  /** The look (a number of `samples`) that found the guest in it last, or behind which it was made. */
+  used: number;
 }
 
 export class Compiler {
@@ -140,6 +143,8 @@ export class Compiler {
     const spare = i32[S.sampleSpare >>> 2]!;
     // A region that took the cycles needs no look. What came behind it does when it has used up those that the region left it.
     if (spare !== this.cutOff) {
+      const region = this.installed.get(this.handlers.entered.value);
+      if (region !== undefined) region.used = this.stats.samples;
       if (spare > 0 && i32[S.left >>> 2]! <= 0) this.untilSample = 0;
       else {
         this.stats.samples++;
@@ -208,7 +213,7 @@ export class Compiler {
     return done;
   }
   private make(page: number, record: number): boolean {
-    const { m, handlers, stats, options } = this;
+    const { m, handlers, stats } = this;
     const entry = this.reader.read(page, record);
     if (entry === undefined) return false;
     const order = analyse(entry);
@@ -227,11 +232,12 @@ export class Compiler {
     const builder = new RegionBuilder(m, wide ? 64 : 32, this.imports, used, written, interpreter, { flat, zero });
     const emitter = builder.region(order);
     const module = newModule();
+    module.importGlobal = 'entered';
     module.add(emitter, HANDLER_TYPE.results, 'region');
     const bytes = module.finish();
-    if (this.installed.size >= options.maxRegions || stats.bytes + bytes.length > options.maxBytes) this.evict();
+    this.makeRoom(bytes.length);
     const slot = handlers.put(new Wasm.Instance(new Wasm.Module(bytes), handlers.regionImports).exports['region']);
-    const region: Installed = { record, handler: m.u32[(record + R.handler) >>> 2]!, slot, pages, bytes: bytes.length, records };
+    const region: Installed = { record, handler: m.u32[(record + R.handler) >>> 2]!, slot, pages, bytes: bytes.length, records, used: stats.samples };
     for (const r of region.records) this.covered.set(r, (this.covered.get(r) ?? 0) + 1);
     this.installed.set(record, region);
     this.removed.delete(slot);
@@ -269,11 +275,23 @@ export class Compiler {
     stats.regions--;
     stats.bytes -= r.bytes;
   }
+  /**
+   * Room for a region of some bytes: when the house is full, those go that no look has found the guest in for longest, until a quarter
+   * is free, so that this is rare.
+   */
+  private makeRoom(bytes: number): void {
+    const { installed, stats, options: { maxRegions, maxBytes } } = this;
+    if (installed.size < maxRegions && stats.bytes + bytes <= maxBytes) return;
+    for (const r of [...installed.values()].sort((a, b) => a.used - b.used)) {
+      if (installed.size < (3 / 4) * maxRegions && stats.bytes + bytes <= (3 / 4) * maxBytes) return;
+      this.remove(r);
+      stats.evictions++;
+    }
+  }
   /** Gives everything up; what is hot comes back. */
   evict(): void {
     for (const r of [...this.installed.values()]) this.remove(r);
     this.forget();
-    this.stats.evictions++;
   }
   /** The records have been replaced (a reset of the code cache, a snapshot): nothing known of them holds. */
   forget(): void {

@@ -26,6 +26,9 @@ import { RegionTiming } from './region-timing.js';
 import { RegionTransfers } from './region-transfers.js';
 import type { Block, Edge, Step } from './region.js';
 
+/** The imported global that says which region was entered last. */
+const ENTERED = 0;
+
 /** What is known at a point of the region. */
 interface Known {
   readonly dirty: number;
@@ -56,6 +59,7 @@ export class RegionBuilder extends RegionTransfers {
   region(blocks: readonly Block[]): FunctionEmitter {
     const { f, imports } = this, head = blocks[0]!;
     if (imports.timing !== undefined) this.timing = new RegionTiming(f, this.m, imports.hits!, imports.timing, this.codeBase, blocks);
+    f.i32(head.first).setGlobal(ENTERED);
     f.i32(0).i32(0).mem('i32.store', S.leaveRegion);
     f.i32(0).mem('i64.load', S.codeBase).set(this.codeBase);
     this.reload();
