@@ -51,7 +51,9 @@ export function runAll(jobs: readonly Planned[], threads: number, on: Listener, 
       const worker = new Worker(new URL('./compare-worker.js', import.meta.url));
       let planned: Planned | undefined;
       const next = (): void => {
-        planned = queue.shift();
+        // A job on the same processor: what the worker has compiled for one serves the next.
+        const same = queue.findIndex((p) => p.name === planned?.name);
+        planned = queue.splice(Math.max(same, 0), 1)[0];
         if (planned === undefined) end(worker);
         else worker.postMessage(planned.job);
       };

@@ -123,7 +123,7 @@ function compilerStatistics(machine: Machine): object {
   return {
     compiler: {
       regions: c.regions, bytes: c.bytes, hit_rate: c.samples > 0 ? c.hits / c.samples : 0, compile_ms: c.milliseconds, longest_compile_ms: c.longest,
-      compiled: c.compiled, compiled_instructions: c.instructions, evictions: c.evictions,
+      compiled: c.compiled, shared: c.shared, compiled_instructions: c.instructions, evictions: c.evictions,
     },
   };
 }

@@ -11,7 +11,7 @@
 import type { Breakpoints } from '../cpu/engine/breakpoints.js';
 import type { Watchpoints } from '../cpu/engine/watchpoints.js';
 import { Engine } from '../cpu/engine/engine.js';
-import { type CompilerOptions, type CompilerStats, DEFAULT_COMPILER, EAGER_COMPILER } from '../cpu/engine/regions/compiler.js';
+import { type CompilerOptions, type CompilerStats, CYCLE_COMPILER, DEFAULT_COMPILER, EAGER_COMPILER } from '../cpu/engine/regions/compiler.js';
 import { encodingsOf } from '../cpu/isa/advertised.js';
 import { CR0_ET, CR0_PE, CS, DS, ES, FS, GS, RAX, RBX, RSI, S, SS } from '../cpu/state.js';
 import { setSegment } from '../cpu/system/segments.js';
@@ -43,11 +43,9 @@ const ATTR_CODE = 0xc09b, ATTR_DATA = 0xc093;
 const X2APIC_BIT = 1 << 21;
 const FOUR_GIB = 0x1_0000_0000;
 
-/** In cycle mode a region gains less (most of the time goes into the timing core), so a place must be seen much more often. */
-const CYCLE_THRESHOLD = 400;
 function compilerFor({ engine, mode, stopwatch }: MachineConfig): CompilerOptions | undefined {
   if (engine === 'interpreter') return undefined;
-  const options = engine === 'compiler' ? EAGER_COMPILER : mode === 'cycle' ? { ...DEFAULT_COMPILER, threshold: CYCLE_THRESHOLD } : DEFAULT_COMPILER;
+  const options = engine === 'compiler' ? EAGER_COMPILER : mode === 'cycle' ? CYCLE_COMPILER : DEFAULT_COMPILER;
   return { ...options, ...(stopwatch === undefined ? {} : { stopwatch }) };
 }
 

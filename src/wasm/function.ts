@@ -126,6 +126,10 @@ export class FunctionEmitter {
   setGlobal(index: number): this {
     return this.with(OP['global.set'], index);
   }
+  /** An imported constant (`ModuleBuilder.importGlobals`). */
+  global(index: number): this {
+    return this.with(OP['global.get'], index);
+  }
   i32(value: number): this {
     return this.signed(I32_CONST, value | 0);
   }

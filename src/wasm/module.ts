@@ -1,5 +1,5 @@
 /**
- * A WebAssembly module while it is being assembled: imports (one memory, one table, functions, a global), functions, exports.
+ * A WebAssembly module while it is being assembled: imports (one memory, one table, functions, globals), functions, exports.
  * WebAssembly Core Specification 2.0 §5.5 "Modules".
  */
 
@@ -20,6 +20,7 @@ export class ModuleBuilder {
   private readonly imports: { name: string; type: number }[] = [];
   private readonly functions: { emitter: FunctionEmitter; type: number }[] = [];
   private readonly exports: { name: string; index: number }[] = [];
+  private constants = 0;
 
   /** Name of an imported variable, an i32: global 0. */
   importGlobal: string | undefined;
@@ -38,6 +39,10 @@ export class ModuleBuilder {
   importFunction(name: string, t: FunctionType): number {
     if (this.functions.length > 0) throw new Error('imports come before functions');
     return this.imports.push({ name, type: this.type(t) }) - 1;
+  }
+  /** Imports constants of 32 bits: `0`, `1`, ... of module `constant`. They are the globals behind `importGlobal`. */
+  importConstants(count: number): void {
+    this.constants = count;
   }
   /** Adds a function; returns its function index. */
   add(emitter: FunctionEmitter, results: readonly ValueType[], exportName?: string): number {
@@ -63,11 +68,12 @@ export class ModuleBuilder {
       for (const t of this.types) b.u8(0x60).u32(t.params.length).raw(t.params).u32(t.results.length).raw(t.results);
     });
     section(2, (b) => {
-      b.u32(this.imports.length + (this.importGlobal === undefined ? 2 : 3));
+      b.u32(this.imports.length + (this.importGlobal === undefined ? 2 : 3) + this.constants);
       b.name('env').name('memory').u8(2).u8(1).u32(this.memoryPages).u32(this.maxPages);
       b.name('env').name('table').u8(1).u8(FUNCREF).u8(0).u32(0);
       for (const i of this.imports) b.name('env').name(i.name).u8(0).u32(i.type);
       if (this.importGlobal !== undefined) b.name('env').name(this.importGlobal).u8(3).u8(I32).u8(1);
+      for (let i = 0; i < this.constants; i++) b.name('constant').name(`${i}`).u8(3).u8(I32).u8(0);
     });
     section(3, (b) => {
       b.u32(this.functions.length);

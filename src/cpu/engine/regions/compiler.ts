@@ -6,11 +6,11 @@
  * dropped, when there are too many, or when someone wants to see the records as the interpreter has them (snapshots).
  *
  * Invariant: regions change nothing that a guest, a clock or a snapshot could see. Where they are and when they were made is
- * therefore free to depend on anything; it depends on cycles alone, so that statistics are the same in every run.
+ * therefore free to depend on anything; it depends on cycles, and on what the process has compiled and seen before (templates.ts).
  */
 
 import type { LinearMemory } from '../../../mem/linear-memory.js';
-import { Wasm } from '../../../wasm/host.js';
+import { Wasm, type WasmModule } from '../../../wasm/host.js';
 import { DS, ES, MODE, S, SS } from '../../state.js';
 import { FLAT_STACK } from '../../system/segments.js';
 import { CODE_PAGE_TABLE } from '../code-cache.js';
@@ -24,6 +24,7 @@ import type { HitTables } from './region-timing.js';
 import { RegionReader } from './region.js';
 import { registersOf } from './registers.js';
 import { analyse } from './structure.js';
+import { type Site, Templates, templateOf } from './templates.js';
 
 /** Segments that a region may take for flat. */
 const USUALLY_FLAT = (1 << ES) | (1 << SS) | (1 << DS) | FLAT_STACK;
@@ -44,13 +45,19 @@ export interface CompilerOptions {
   readonly stopwatch?: () => number;
 }
 export const DEFAULT_COMPILER: CompilerOptions = { sample: 10_000, threshold: 2, coveredThreshold: 12, longest: 500_000, maxRegions: 2000, maxBytes: 12 << 20 };
+/**
+ * In cycle mode a region gains less than in functional mode, and its code is twice as long: the host needs up to 20 ms to compile one, on all
+ * its threads. A place must have been seen for as long as that, about a million cycles.
+ */
+export const CYCLE_COMPILER: CompilerOptions = { ...DEFAULT_COMPILER, threshold: 100 };
 
 /** `--engine compiler`: as little as possible is interpreted. For tests, and to see what compiling costs. */
 export const EAGER_COMPILER: CompilerOptions = { ...DEFAULT_COMPILER, sample: 500, threshold: 0 };
 
 export interface CompilerStats {
-  /** Regions made since the start, and those installed now. */
+  /** Regions made since the start, those of them that some machine of the process had compiled before, and those installed now. */
   compiled: number;
+  shared: number;
   regions: number;
   /** WebAssembly bytes of the regions installed now. */
   bytes: number;
@@ -85,12 +92,13 @@ export class Compiler {
   private untilSample: number;
   private from = 0;
   private cutOff = 0;
-  readonly stats: CompilerStats = { compiled: 0, regions: 0, bytes: 0, samples: 0, hits: 0, instructions: 0, evictions: 0, milliseconds: 0, longest: 0 };
+  readonly stats: CompilerStats = { compiled: 0, shared: 0, regions: 0, bytes: 0, samples: 0, hits: 0, instructions: 0, evictions: 0, milliseconds: 0, longest: 0 };
   private readonly installed = new Map<number, Installed>();
   /** How many regions have a record. */
   private readonly covered = new Map<number, number>();
   private readonly byPage = new Map<number, Set<number>>();
-  private readonly seen = new Map<number, number>();
+  private readonly templates: Templates;
+  private readonly site: Site;
   /** Records that cannot be compiled. */
   private readonly refused = new Set<number>();
   /** Slots of regions that are gone, and the handlers that they stood for. */
@@ -106,7 +114,10 @@ export class Compiler {
     readonly options: CompilerOptions = DEFAULT_COMPILER,
   ) {
     this.untilSample = this.interval;
-    this.reader = new RegionReader(m, handlers, (record) => this.handlerOf(record, m.u32[(record + R.handler) >>> 2]!));
+    const interpreter = (record: number): number => this.handlerOf(record, m.u32[(record + R.handler) >>> 2]!);
+    this.reader = new RegionReader(m, handlers, interpreter);
+    this.templates = Templates.for(hits);
+    this.site = { m, handlers, interpreter };
     const { commit, helper, raise, arrive, branchSlow, dispatch } = IMPORT_INDEX, { dataLine, jump, span, string } = TIMING_INDEX;
     this.imports = {
       commit, helper, raise, arrive, branchSlow, dispatch, ...SLOW_INDEX,
@@ -177,13 +188,15 @@ export class Compiler {
     const record = this.recordHere();
     if (record === 0 || this.installed.has(record)) return;
     if (this.refused.has(record)) return;
-    const times = (this.seen.get(record) ?? 0) + 1;
+    const page = m.u32[S.currentPage >>> 2]!;
+    if (this.installKnown(page, record)) return;
+    const { seen } = this.templates, place = Templates.placeOf(m, page, record), times = (seen.get(place) ?? 0) + 1;
     if (times < (this.covered.has(record) ? this.options.coveredThreshold : this.options.threshold)) {
-      this.seen.set(record, times);
+      seen.set(place, times);
       return;
     }
-    this.seen.delete(record);
-    if (!this.compile(m.u32[S.currentPage >>> 2]!, record)) this.refused.add(record);
+    seen.delete(place);
+    if (!this.compile(page, record)) this.refused.add(record);
   }
   /** A chain is about to begin at a record of the current page: compiles it when nothing is to be interpreted that can be compiled. */
   entering(record: number): void {
@@ -206,14 +219,14 @@ export class Compiler {
   /** Compiles the region that grows from a record of the page that runs, and installs it. False: the record cannot be compiled. */
   compile(page: number, record: number): boolean {
     const { stopwatch } = this.options, { stats } = this, began = stopwatch?.() ?? 0;
-    const done = this.make(page, record);
+    const done = this.installKnown(page, record) || this.make(page, record);
     const took = (stopwatch?.() ?? 0) - began;
     stats.milliseconds += took;
     stats.longest = Math.max(stats.longest, took);
     return done;
   }
   private make(page: number, record: number): boolean {
-    const { m, handlers, stats } = this;
+    const { m } = this;
     const entry = this.reader.read(page, record);
     if (entry === undefined) return false;
     const order = analyse(entry);
@@ -227,18 +240,37 @@ export class Compiler {
       }
     }
     const mode = m.u32[(page + P.mode) >>> 2]!;
-    const wide = mode === MODE.bits64, interpreter = (r: number): number => this.handlerOf(r, m.u32[(r + R.handler) >>> 2]!);
+    const wide = mode === MODE.bits64;
     const flat = wide ? 0 : m.u32[S.flatSegments >>> 2]! & USUALLY_FLAT;
-    const builder = new RegionBuilder(m, wide ? 64 : 32, this.imports, used, written, interpreter, { flat, zero });
-    const emitter = builder.region(order);
-    const module = newModule();
-    module.importGlobal = 'entered';
-    module.add(emitter, HANDLER_TYPE.results, 'region');
-    const bytes = module.finish();
-    this.makeRoom(bytes.length);
-    const slot = handlers.put(new Wasm.Instance(new Wasm.Module(bytes), handlers.regionImports).exports['region']);
-    const region: Installed = { record, handler: m.u32[(record + R.handler) >>> 2]!, slot, pages, bytes: bytes.length, records, used: stats.samples };
-    for (const r of region.records) this.covered.set(r, (this.covered.get(r) ?? 0) + 1);
+    const assumed = { flat, zero };
+    const builder = new RegionBuilder(m, wide ? 64 : 32, this.imports, used, written, assumed);
+    const emitter = builder.region(order), { places } = builder;
+    const builderOfModule = newModule();
+    builderOfModule.importGlobal = 'entered';
+    builderOfModule.importConstants(places.list.length);
+    builderOfModule.add(emitter, HANDLER_TYPE.results, 'region');
+    const bytes = builderOfModule.finish(), module = new Wasm.Module(bytes);
+    const template = templateOf(this.site, order, places.list, assumed, module, bytes.length);
+    if (template !== undefined) this.templates.add(Templates.placeOf(m, page, record), template);
+    const values = places.list.map(({ kind, address }) => (kind === 'handler' ? this.site.interpreter(address) : address));
+    this.install(record, module, bytes.length, values, pages, records);
+    return true;
+  }
+  /** Installs a region that some machine of the process has compiled, if there is one for the record. */
+  private installKnown(page: number, record: number): boolean {
+    const known = this.templates.find(Templates.placeOf(this.m, page, record), this.site, page);
+    if (known === undefined) return false;
+    const { template: { module, bytes, pages }, found } = known;
+    this.install(record, module, bytes, found.places, pages.map((p) => p.hpaPage), found.records);
+    this.stats.shared++;
+    return true;
+  }
+  private install(record: number, module: WasmModule, bytes: number, places: readonly number[], pages: readonly number[], records: readonly number[]): void {
+    const { m, handlers, stats } = this;
+    this.makeRoom(bytes);
+    const slot = handlers.put(new Wasm.Instance(module, { ...handlers.regionImports, constant: { ...places } }).exports['region']);
+    const region: Installed = { record, handler: m.u32[(record + R.handler) >>> 2]!, slot, pages, bytes, records, used: stats.samples };
+    for (const r of records) this.covered.set(r, (this.covered.get(r) ?? 0) + 1);
     this.installed.set(record, region);
     this.removed.delete(slot);
     for (const hpaPage of pages) {
@@ -249,9 +281,8 @@ export class Compiler {
     m.u32[(record + R.handler) >>> 2] = slot;
     stats.compiled++;
     stats.regions++;
-    stats.bytes += bytes.length;
-    stats.instructions += region.records.length;
-    return true;
+    stats.bytes += bytes;
+    stats.instructions += records.length;
   }
 
   /** A page of code is about to be dropped. */
@@ -296,7 +327,6 @@ export class Compiler {
   /** The records have been replaced (a reset of the code cache, a snapshot): nothing known of them holds. */
   forget(): void {
     this.byPage.clear();
-    this.seen.clear();
     this.refused.clear();
   }
   /** Puts the interpreter's handlers back for a while; `show` installs the regions again. */

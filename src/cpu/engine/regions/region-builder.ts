@@ -45,12 +45,11 @@ export class RegionBuilder extends RegionTransfers {
 
   /**
    * @param used registers that the region names (bits of `slotOf`) @param written those that it may change
-   * @param interpreter the interpreter's handler of a record
    */
   constructor(
-    m: LinearMemory, codeSize: 32 | 64, imports: RegionImports, used: number, written: number, interpreter: (record: number) => number, assumed: Assumed,
+    m: LinearMemory, codeSize: 32 | 64, imports: RegionImports, used: number, written: number, assumed: Assumed,
   ) {
-    super(m, codeSize, imports, used, written, interpreter, assumed);
+    super(m, codeSize, imports, used, written, assumed);
   }
 
   // ---- the whole function
@@ -58,8 +57,8 @@ export class RegionBuilder extends RegionTransfers {
   /** Emits the region. @param blocks in reverse postorder, the head first */
   region(blocks: readonly Block[]): FunctionEmitter {
     const { f, imports } = this, head = blocks[0]!;
-    if (imports.timing !== undefined) this.timing = new RegionTiming(f, this.m, imports.hits!, imports.timing, this.codeBase, blocks);
-    f.i32(head.first).setGlobal(ENTERED);
+    if (imports.timing !== undefined) this.timing = new RegionTiming(f, this.m, imports.hits!, imports.timing, this.codeBase, this.places, blocks);
+    this.places.get('record', head.first).setGlobal(ENTERED);
     f.i32(0).i32(0).mem('i32.store', S.leaveRegion);
     f.i32(0).mem('i64.load', S.codeBase).set(this.codeBase);
     this.reload();
@@ -325,7 +324,7 @@ export class RegionBuilder extends RegionTransfers {
     this.aside(() => {
       this.spill();
       this.saveLeft();
-      this.f.i32(this.record).i32(vector).i32(errorCode ?? -1).call(this.imports.raise).op('drop');
+      this.places.get('record', this.record).i32(vector).i32(errorCode ?? -1).call(this.imports.raise).op('drop');
       this.returnNow();
     });
   }

@@ -14,6 +14,7 @@ import { helperId } from '../helpers.js';
 import { R } from '../record.js';
 import { CHAIN } from '../shared-functions.js';
 import { UNKNOWN } from './flag-kinds.js';
+import { Places } from './places.js';
 import type { Step } from './region.js';
 import { RegionState } from './region-state.js';
 import type { HitTables, RegionTiming, TimingCalls } from './region-timing.js';
@@ -52,6 +53,8 @@ export abstract class RegionFrame extends RegionState {
   /** Cycle mode only. */
   protected timing: RegionTiming | undefined;
   protected readonly choice: number;
+  /** Whatever of the code is not the same in each machine. */
+  readonly places: Places;
   /** Emitted code of this instruction calls something that may want the region to be left behind it. */
   protected called = false;
   private readonly how: number;
@@ -67,10 +70,9 @@ export abstract class RegionFrame extends RegionState {
     protected readonly imports: RegionImports,
     used: number,
     protected readonly written: number,
-    /** The interpreter's handler of a record. */
-    private readonly interpreter: (record: number) => number,
   ) {
     super(used, imports.flagsAux);
+    this.places = new Places(this.f);
     this.how = this.f.fixed(I32);
     this.spare = this.f.fixed(I32);
     this.choice = this.f.fixed(I32);
@@ -212,8 +214,8 @@ export abstract class RegionFrame extends RegionState {
     const { f } = this;
     this.flush();
     f.i32(how).set(this.how);
-    if (record !== 0) f.i32(record).set(REC);
-    if (how === BY_INTERPRETER) f.i32(this.interpreter(record)).set(this.choice);
+    if (record !== 0) this.places.get('record', record).set(REC);
+    if (how === BY_INTERPRETER) this.places.get('handler', record).set(this.choice);
     f.brTo(this.exit);
   }
 
@@ -240,7 +242,7 @@ export abstract class RegionFrame extends RegionState {
   protected runHelper(fn: InsnHelper): void {
     this.spill();
     this.saveLeft();
-    this.f.i32(this.record).i32(helperId(fn)).call(this.imports.helper).if();
+    this.places.get('record', this.record).i32(helperId(fn)).call(this.imports.helper).if();
     this.returnNow();
     this.f.end();
     this.restoreLeft();

@@ -29,10 +29,10 @@ export abstract class RegionMemory extends RegionFrame {
   private likely: KnownPage | undefined;
 
   constructor(
-    m: LinearMemory, codeSize: 32 | 64, imports: RegionImports, used: number, written: number, interpreter: (record: number) => number,
+    m: LinearMemory, codeSize: 32 | 64, imports: RegionImports, used: number, written: number,
     protected readonly assumed: Assumed,
   ) {
-    super(m, codeSize, imports, used, written, interpreter);
+    super(m, codeSize, imports, used, written);
   }
   /** If something is assumed, emits `otherwise` for the case that it does not hold. */
   protected unlessAssumed(otherwise: () => void): void {
@@ -104,7 +104,7 @@ export abstract class RegionMemory extends RegionFrame {
     const { f } = this;
     this.storeSlowly();
     if (this.timing !== undefined && this.retired !== 0) this.addRetired(this.retired);
-    f.i32(this.record);
+    this.places.get('record', this.record);
     this.get(linear).f.i32((width / 8) | (kind << 8)).i32(segment).get(LEFT);
     if (this.cycles !== 0) f.i32(this.cycles).op('i32.sub');
     this.flagOperands();
@@ -120,7 +120,7 @@ export abstract class RegionMemory extends RegionFrame {
     this.storeAt(new V(32, address), 0, v);
     f.get(address).i32(SCRATCH_DATA).op('i32.eq').if();
     this.saveLeft();
-    f.i32(this.record).call(this.imports.commit).op('drop');
+    this.places.get('record', this.record).call(this.imports.commit).op('drop');
     this.restoreLeft();
     this.pages.forget();
     f.end();

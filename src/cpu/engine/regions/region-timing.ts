@@ -16,6 +16,7 @@ import type { FunctionEmitter } from '../../../wasm/function.js';
 import { I32 } from '../../../wasm/opcodes.js';
 import { HINT_CALL } from '../host-imports.js';
 import { P, R } from '../record.js';
+import type { Places } from './places.js';
 import type { Block, CodePage } from './region.js';
 import { LEFT } from './region-frame.js';
 
@@ -90,6 +91,7 @@ export class RegionTiming {
     private readonly t: HitTables,
     private readonly calls: TimingCalls,
     private readonly codeBase: number,
+    private readonly places: Places,
     blocks: readonly Block[],
   ) {
     this.known = f.fixed(I32);
@@ -223,7 +225,8 @@ export class RegionTiming {
     if (from !== 0 && this.lineOf(from, fromPage) === number) return;
     const line = this.lines.get(number);
     if (line === undefined || line.bit === 0) {
-      f.get(LEFT).i32(record).call(this.calls.fetchAt).op('i32.sub').set(LEFT);
+      f.get(LEFT);
+      this.places.get('record', record).call(this.calls.fetchAt).op('i32.sub').set(LEFT);
       const conflicts = line?.conflicts ?? -1;
       if (conflicts !== 0) f.get(this.known).i32(~conflicts).op('i32.and').set(this.known);
       return;
@@ -231,7 +234,8 @@ export class RegionTiming {
     f.get(this.known).i32(line.bit).op('i32.and').if();
     this.base();
     f.i32(number).mem('i32.store', this.at(t.lastLine)).op('else');
-    f.get(LEFT).get(this.known).i32(~line.conflicts).op('i32.and').i32(record).i32(line.bit).call(this.calls.fetchLine).set(this.known).set(LEFT).end();
+    f.get(LEFT).get(this.known).i32(~line.conflicts).op('i32.and');
+    this.places.get('record', record).i32(line.bit).call(this.calls.fetchLine).set(this.known).set(LEFT).end();
   }
 
   // ---- branches

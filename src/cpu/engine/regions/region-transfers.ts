@@ -110,7 +110,8 @@ export abstract class RegionTransfers extends RegionMemory {
       if (!this.is64) f.i64(0xffff_ffffn).op('i64.and');
       f.set(this.codeBase);
       f.i32(0).get(this.codeBase).mem('i64.store', S.codeBase);
-      f.i32(0).i32(page.structure).mem('i32.store', S.currentPage);
+      f.i32(0);
+      this.places.get('page', page.structure).mem('i32.store', S.currentPage);
     }
     this.chargeFetch(e.record, page, newLine);
   }
