@@ -67,10 +67,13 @@ function arriveOn(f: FunctionEmitter, page: number): void {
   f.get(account).get(LEFT).call(IMPORT_INDEX.arrive).op('drop').end().end();
 }
 
-/** Continue at S.rip when its page is in the software TLB as executable and the instruction is decoded; else leave. */
+/** Notes where an indirect jump goes, and continues at S.rip when its page is in the software TLB as executable and the instruction is decoded; else leave. */
 function dispatch(fetchAt: FetchAt): FunctionEmitter {
   const f = new FunctionEmitter(HANDLER_TYPE.params);
   const linear = f.local(I64), entry = f.local(I32), page = f.local(I32), record = f.local(I32), mode = f.local(I32), hpaPage = f.local(I32), jump = f.local(I32), key = f.local(I64);
+  f.get(REC).if();
+  f.i32(0).mem('i32.load', S.rip).i32(0).mem('i32.load', S.codeBase).op('i32.sub').tee(page).get(REC).mem('i32.load', R.jumped).op('i32.ne').if();
+  f.get(REC).get(REC).mem('i32.load', R.jumped).mem('i32.store', R.jumpedBefore).get(REC).get(page).mem('i32.store', R.jumped).end().end();
   f.i32(0).mem('i64.load', S.rip).i32(0).mem('i64.load', S.csBase).op('i64.add').set(linear);
   f.i32(0).mem('i32.load', S.mode).tee(mode).i32(MODE.bits64).op('i32.ne').if();
   f.get(linear).i64(0xffff_ffffn).op('i64.and').set(linear).end();

@@ -28,7 +28,7 @@ export const IMPORTS = {
   breakpoint: call(1),
   /** (record, left) tail call: branch whose target record is not linked, out of the page, or at the end of the slice. */
   branchSlow: HANDLER_TYPE,
-  /** (unused, left) tail call: continue at S.rip. */
+  /** (record of an indirect jump that is to remember where it went, or 0; left) tail call: continue at S.rip. */
   dispatch: HANDLER_TYPE,
 } as const satisfies Record<string, FunctionType>;
 

@@ -287,7 +287,7 @@ export class InterpreterBuilder extends CodeBuilder {
     f.get(LEFT).i32(0).op('i32.le_s').if();
     this.saveLeft();
     f.i32(0).i32(LEFT_BY.blockEnd).mem('i32.store', S.leftBy).op('return').end();
-    f.i32(0).get(LEFT).returnCall(IMPORT_INDEX.dispatch);
+    f.get(REC).get(LEFT).returnCall(IMPORT_INDEX.dispatch);
   }
 
   // ---- x87 and string instructions

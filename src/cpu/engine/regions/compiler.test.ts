@@ -22,10 +22,10 @@ describe('compiler', () => {
 
   it('finds both halves of a loop whose length divides the time between two looks', () => {
     const t = new TestMachine(undefined, { ...DEFAULT_COMPILER, sample: 1000 });
-    // mov ecx, 50000; loop: call rax; dec ecx; jnz loop; and a function of six nops: ten cycles
-    const code = [0xb9, 0x50, 0xc3, 0, 0, 0xff, 0xd0, 0xff, 0xc9, 0x75, 0xfa];
-    t.phys.write(at + 0x100, Uint8Array.of(...Array<number>(6).fill(0x90), 0xc3));
-    t.execute(code, { [RAX]: BigInt(at + 0x100) });
+    // loop: dec ecx; jz end; push half; ret. half: four nops; push loop; ret: ten cycles
+    const pushAndReturn = (to: number): number[] => [0x68, to & 255, (to >> 8) & 255, (to >> 16) & 255, 0, 0xc3];
+    t.phys.write(at + 0x100, Uint8Array.of(0x90, 0x90, 0x90, 0x90, ...pushAndReturn(at)));
+    t.execute([0xff, 0xc9, 0x74, 0x06, ...pushAndReturn(at + 0x100)], { [RCX]: 50_000n });
     expect(t.vcpu.engine.compiler!.stats.regions).toBeGreaterThan(1);
   });
 

@@ -1,7 +1,7 @@
 /**
  * Regions: the decoded instructions that the compiler joins into one function, as a graph of basic blocks.
  *
- * A region grows from a hot record over direct branches, calls and returns, over records that the interpreter has decoded already: the
+ * A region grows from a hot record over branches, calls and returns, those of indirect jumps that went there last, over records that the interpreter has decoded already: the
  * compiler decodes nothing, so that both engines meet the same records (which cycle mode prices). It may go on in other pages that
  * the software TLB knows for execution now; when it runs, it looks there again each time that it goes to another page. Whatever is
  * not in the region is an exit: a tail call to the record's handler.
@@ -59,7 +59,7 @@ export interface Block {
   ending: number;
   taken: Edge | undefined;
   fall: Edge | undefined;
-  /** Possible targets of a return, with their offsets in the page. */
+  /** Likely targets of an indirect jump: a return's call sites, where others have gone before. */
   sites: Edge[];
   /** All of them: see `edgesOf`. */
   edges: readonly Edge[] | undefined;
@@ -103,6 +103,16 @@ export class RegionReader {
     // A 16-bit operand size cuts the target.
     if (u8[record + R.operandWidth] === 16) return undefined;
     return this.elsewhere(pages, page, displacement);
+  }
+  /** Where an indirect jump has gone last. */
+  private jumped(pages: CodePage[], page: CodePage, record: number): Place[] {
+    const places: Place[] = [];
+    for (const at of [R.jumped, R.jumpedBefore]) {
+      const displacement = this.m.i32[(record + at) >>> 2]!;
+      const to = displacement === 0 ? undefined : this.elsewhere(pages, page, displacement);
+      if (to !== undefined) places.push(to);
+    }
+    return places;
   }
   private place(page: CodePage, off: number): Place | undefined {
     const record = this.m.u32[(page.structure + PAGE_HEADER + 4 * off) >>> 2]!;
@@ -184,7 +194,16 @@ export class RegionReader {
           }
           if (ends === 'branch') break;
         }
-        if (ends === 'jump') break;
+        if (ends === 'jump') {
+          if (info.spec.name === 'RET') break;
+          const places = this.jumped(pages, page, r);
+          for (const to of places) lead(to);
+          if (info.usage.stores && places.length > 0) {
+            lead({ record: next, page });
+            sites.push({ record: next, page });
+          }
+          break;
+        }
         r = next;
       }
     }
@@ -232,7 +251,10 @@ export class RegionReader {
         block.end = ends;
         if (ends !== 'jump') block.taken = edgeTo(this.target(pages, page, r));
         if (ends === 'branchIf') block.fall = edge(r + RECORD_BYTES, page);
-        if (ends === 'jump' && info!.spec.name === 'RET') block.sites = sites.filter((s) => byFirst.has(s.record)).slice(0, MAX_SITES).map(edgeTo);
+        if (ends === 'jump') {
+          const places = info!.spec.name === 'RET' ? sites : this.jumped(pages, page, r);
+          block.sites = places.filter((s) => byFirst.has(s.record)).slice(0, MAX_SITES).map(edgeTo);
+        }
         break;
       }
     }
