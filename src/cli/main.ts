@@ -9,9 +9,12 @@ import { ProfileError } from '../machine/profile.js';
 import { compareCommand } from './compare.js';
 import { EXIT_INTERRUPTED, EXIT_USAGE, UserError } from './errors.js';
 import { gdbCommand } from './gdb.js';
+import { useBranchHints } from './host-flags.js';
 import { runCommand } from './run.js';
 import { stepCommand } from './step.js';
 import { uiCommand } from './ui.js';
+
+useBranchHints();
 
 const USER_ERRORS = [UserError, SessionError, ImageError, ProfileError, ConfigError];
 const COMMAND_NAMES = ['compare', 'run', 'step', 'gdb', 'ui', 'completion'];

@@ -23,6 +23,8 @@ export class FunctionEmitter {
   /** Where the last instruction begins if it is a `local.set` of two bytes, else -1. */
   private lastSet = -1;
   private readonly locals: ValueType[] = [];
+  /** Branches that usually go one way: place in the code, times 2, and 1 if they are usually taken. */
+  private readonly hinted: number[] = [];
   private readonly parameters: number;
   /** By type: temporaries, and how many of them are taken. */
   private readonly temporaries: number[][] = [[], [], [], [], []];
@@ -177,6 +179,11 @@ export class FunctionEmitter {
     this.depth++;
     return this.byte(opcode).byte(type);
   }
+  /** Tells the host how the `if` or `br_if` that follows usually goes: code that is not usual is kept apart, and pays for its calls itself. */
+  usually(taken: boolean): this {
+    this.hinted.push(this.length * 2 + Number(taken));
+    return this;
+  }
   if(): this {
     return this.open(OP.if, VOID_BLOCK);
   }
@@ -215,8 +222,8 @@ export class FunctionEmitter {
     return this.with(OP.return_call_indirect, type).byte(0);
   }
 
-  /** Appends the body as the code section wants it: its length, locals in runs, code, end. */
-  body(out: Bytes): void {
+  /** Appends the body as the code section wants it: its length, locals in runs, code, end. @returns as `hinted`, with places in the body */
+  body(out: Bytes): number[] {
     const { locals } = this, runs = new Bytes(64);
     let count = 0;
     for (let i = 0, from = 0; i < locals.length; i++) {
@@ -228,5 +235,6 @@ export class FunctionEmitter {
     const head = new Bytes(8).u32(count);
     out.u32(head.length + runs.length + this.length + 1).append(head).append(runs);
     out.raw(this.buffer.subarray(0, this.length)).u8(OP.end);
+    return this.hinted.map((h) => h + 2 * (head.length + runs.length));
   }
 }

@@ -1,6 +1,6 @@
 /**
  * A WebAssembly module while it is being assembled: imports (one memory, one table, functions, globals), functions, exports.
- * WebAssembly Core Specification 2.0 §5.5 "Modules".
+ * WebAssembly Core Specification 2.0 §5.5 "Modules"; the Branch Hinting proposal's custom section, which hosts are free to ignore.
  */
 
 import { Bytes } from './bytes.js';
@@ -83,10 +83,18 @@ export class ModuleBuilder {
       b.u32(this.exports.length);
       for (const { name, index } of this.exports) b.name(name).u8(0).u32(index);
     });
-    section(10, (b) => {
-      b.u32(this.functions.length);
-      for (const f of this.functions) f.emitter.body(b);
-    });
+    const code = new Bytes(4096).u32(this.functions.length);
+    const hints = this.functions.map((f) => f.emitter.body(code));
+    const hinted = [...hints.keys()].filter((i) => hints[i]!.length > 0);
+    if (hinted.length > 0)
+      section(0, (b) => {
+        b.name('metadata.code.branch_hint').u32(hinted.length);
+        for (const i of hinted) {
+          b.u32(this.imports.length + i).u32(hints[i]!.length);
+          for (const h of hints[i]!) b.u32(h >>> 1).u8(1).u8(h & 1);
+        }
+      });
+    out.u8(10).u32(code.length).append(code);
     return out.view();
   }
 }

@@ -230,7 +230,7 @@ export abstract class RegionFrame extends RegionState {
   }
   /** A way out if the wasm stack's top is not zero. */
   protected aside(exit: () => void): void {
-    this.f.if();
+    this.f.usually(false).if();
     this.keeping(exit);
     this.f.end();
   }

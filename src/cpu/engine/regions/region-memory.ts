@@ -108,7 +108,7 @@ export abstract class RegionMemory extends RegionFrame {
     this.get(linear).f.i32((width / 8) | (kind << 8)).i32(segment).get(LEFT);
     if (this.cycles !== 0) f.i32(this.cycles).op('i32.sub');
     this.flagOperands();
-    f.call(this.imports.slowAccess).tee(address).op('i32.eqz').if();
+    f.call(this.imports.slowAccess).tee(address).op('i32.eqz').usually(false).if();
     this.returnNow();
     f.end();
     this.restoreLeft();
@@ -118,7 +118,7 @@ export abstract class RegionMemory extends RegionFrame {
   private storeChecked(address: number, v: Val): void {
     const { f } = this;
     this.storeAt(new V(32, address), 0, v);
-    f.get(address).i32(SCRATCH_DATA).op('i32.eq').if();
+    f.get(address).i32(SCRATCH_DATA).op('i32.eq').usually(false).if();
     this.saveLeft();
     this.places.get('record', this.record).call(this.imports.commit).op('drop');
     this.restoreLeft();
@@ -146,9 +146,9 @@ export abstract class RegionMemory extends RegionFrame {
     };
     if (plain && likely !== undefined && (likely.writable || !write)) {
       this.pushPage(linear, width);
-      f.get(likely.tag).op('i64.ne').if();
+      f.get(likely.tag).op('i64.ne').usually(false).if();
       const entry = probe();
-      f.op('i64.ne').if();
+      f.op('i64.ne').usually(false).if();
       this.leaveHere();
       f.end();
       // A page that must be writable is remembered by that tag: then it is right for reads, too.
@@ -157,13 +157,13 @@ export abstract class RegionMemory extends RegionFrame {
       addressBy(() => void f.get(likely.addend));
     } else if (plain) {
       const entry = probe();
-      f.op('i64.ne').if();
+      f.op('i64.ne').usually(false).if();
       this.leaveHere();
       f.end();
       addressBy(() => void f.get(entry).mem('i32.load', ADDEND));
     } else {
       const entry = probe();
-      f.op('i64.eq').if();
+      f.op('i64.eq').usually(true).if();
       addressBy(() => void f.get(entry).mem('i32.load', ADDEND));
       f.op('else');
       this.slowPath(linear, width, kind, segment, address);

@@ -167,9 +167,9 @@ export class RegionTiming {
     this.set(t.large, 8, 21, narrow);
     f.mem('i64.load', this.at(t.large.at));
     key(LARGE_KEY);
-    f.op('i64.ne').brIf(1).end();
+    f.op('i64.ne').usually(false).brIf(1).end();
     this.set(t.l1d, 4, 6, () => void f.get(address));
-    f.mem('i32.load', this.at(t.l1d.at)).get(address).i32(6).op('i32.shr_u').op('i32.eq').brIf(1).end();
+    f.mem('i32.load', this.at(t.l1d.at)).get(address).i32(6).op('i32.shr_u').op('i32.eq').usually(true).brIf(1).end();
     f.get(LEFT).get(this.known).get(address);
     linear();
     f.i32(flags).call(this.calls.dataLine).set(this.known).set(LEFT).end();
@@ -231,7 +231,7 @@ export class RegionTiming {
       if (conflicts !== 0) f.get(this.known).i32(~conflicts).op('i32.and').set(this.known);
       return;
     }
-    f.get(this.known).i32(line.bit).op('i32.and').if();
+    f.get(this.known).i32(line.bit).op('i32.and').usually(true).if();
     this.base();
     f.i32(number).mem('i32.store', this.at(t.lastLine)).op('else');
     f.get(LEFT).get(this.known).i32(~line.conflicts).op('i32.and');
@@ -272,7 +272,7 @@ export class RegionTiming {
     if (taken) f.i32(3).op('i32.ne');
     f.if();
     f.get(this.counterAt).get(this.counter).i32(1).op(taken ? 'i32.add' : 'i32.sub').mem('i32.store8', this.at(t.counters));
-    f.get(this.counter).i32(2).op(taken ? 'i32.lt_u' : 'i32.ge_u').if();
+    f.get(this.counter).i32(2).op(taken ? 'i32.lt_u' : 'i32.ge_u').usually(false).if();
     this.mispredicted();
     f.end().end();
   }
@@ -299,7 +299,7 @@ export class RegionTiming {
     this.base();
     f.mem('i32.load', this.at(t.returnTop)).set(at);
     this.returnPlace(at);
-    f.mem('i32.load', this.at(t.returns)).get(target).op('i32.ne').if();
+    f.mem('i32.load', this.at(t.returns)).get(target).op('i32.ne').usually(false).if();
     this.mispredicted();
     f.end();
     this.base();
