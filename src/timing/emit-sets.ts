@@ -12,6 +12,8 @@ import { I32, I64, V128 } from '../wasm/opcodes.js';
 const LANES = 4;
 /** Bytes 12-27 of two vectors in a row: the second one moved up by a lane, with the first one's last lane in front. */
 const MOVED = [12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27];
+/** Bytes 4-19: the first one moved down by a lane, with the second one's first lane behind. */
+const MOVED_BACK = [4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19];
 
 export class SetFunctions {
   private readonly made = new Map<string, number>();
@@ -23,10 +25,6 @@ export class SetFunctions {
     let index = this.made.get(key);
     if (index === undefined) this.made.set(key, (index = this.module.add(make(ways), [I32])));
     return index;
-  }
-  /** remove(set, line): takes the line out of the set; 1 if it was there. */
-  remove(ways: number): number {
-    return this.once('remove', ways, removeLine);
   }
   /** find(set, key): 1 if the TLB key is in the set, and then it becomes the first. */
   find(ways: number): number {
@@ -43,7 +41,7 @@ export class SetFunctions {
  * line was not there. Inline: a call costs as much as the work.
  */
 export function touch(f: FunctionEmitter, ways: number, set: number, line: number, victim: number, missed: () => void): void {
-  if (ways % LANES === 0 && ways <= 32) touchVectors(f, ways, set, line, victim, missed);
+  if (inVectors(ways)) touchVectors(f, ways, set, line, victim, missed);
   else touchWays(f, ways, set, line, victim, missed);
 }
 
@@ -60,10 +58,8 @@ function touchWays(f: FunctionEmitter, ways: number, set: number, line: number, 
 
 function touchVectors(f: FunctionEmitter, ways: number, set: number, line: number, victim: number, missed: () => void): void {
   const n = ways / LANES;
-  const lines = f.local(V128), last = f.local(V128), found = f.local(I32);
-  const old = Array.from({ length: n }, () => f.local(V128));
+  const lines = f.local(V128), last = f.local(V128), found = f.local(I32), old = loadSet(f, ways, set);
   f.get(line).simd('i32x4.splat').set(lines);
-  old.forEach((v, j) => f.get(set).memV128('v128.load', 16 * j).set(v));
   const moved = (j: number): void => void f.get(j === 0 ? lines : old[j - 1]!).get(old[j]!).simd('i8x16.shuffle').raw(MOVED);
   equalLanes(f, old, lines);
   f.tee(found).op('i32.eqz').if();
@@ -81,11 +77,21 @@ function touchVectors(f: FunctionEmitter, ways: number, set: number, line: numbe
   for (let j = 0; j < n; j++) {
     f.get(set).get(old[j]!);
     moved(j);
-    f.simd('v128.const').raw(new Uint8Array(Uint32Array.from({ length: LANES }, (_, i) => j * LANES + i).buffer));
+    lanesOf(f, j);
     f.get(last).simd('i32x4.gt_s').simd('v128.bitselect').memV128('v128.store', 16 * j);
   }
   f.end();
 }
+
+const inVectors = (ways: number): boolean => ways % LANES === 0 && ways <= 32;
+/** The ways of a set, four in each of the locals. */
+function loadSet(f: FunctionEmitter, ways: number, set: number): number[] {
+  const vectors = Array.from({ length: ways / LANES }, () => f.local(V128));
+  vectors.forEach((v, j) => f.get(set).memV128('v128.load', 16 * j).set(v));
+  return vectors;
+}
+/** Puts the numbers of the ways in a set's vector `j` on the wasm stack. */
+const lanesOf = (f: FunctionEmitter, j: number): void => void f.simd('v128.const').raw(new Uint8Array(Uint32Array.from({ length: LANES }, (_, i) => j * LANES + i).buffer));
 
 /** Puts a number on the wasm stack with a bit for each of the 32-bit lanes of some vectors (at most 8) that is equal to the one in `wanted`. */
 export function equalLanes(f: FunctionEmitter, vectors: readonly number[], wanted: number): void {
@@ -102,14 +108,39 @@ export function equalLanes(f: FunctionEmitter, vectors: readonly number[], wante
   }
 }
 
-function removeLine(ways: number): FunctionEmitter {
-  const f = new FunctionEmitter([I32, I32]), last = f.local(I32);
-  f.get(0).i32(ways * 4 - 4).op('i32.add').set(last).block().loop();
-  f.get(0).mem('i32.load', 0).get(1).op('i32.eq').brIf(1);
-  f.get(0).i32(4).op('i32.add').tee(0).get(last).op('i32.le_u').brIf(0).i32(0).op('return').end().end();
-  f.block().loop().get(0).get(last).op('i32.ge_u').brIf(1);
-  f.get(0).get(0).mem('i32.load', 4).mem('i32.store', 0).get(0).i32(4).op('i32.add').set(0).br(0).end().end();
-  return f.get(last).i32(0).mem('i32.store', 0).i32(1);
+/** Takes a line out of a set. Locals `set` and `line`; `hit` gets whether it was there. */
+export function remove(f: FunctionEmitter, ways: number, set: number, line: number, hit: number): void {
+  if (inVectors(ways)) removeVectors(f, ways, set, line, hit);
+  else removeWays(f, ways, set, line, hit);
+}
+
+function removeWays(f: FunctionEmitter, ways: number, set: number, line: number, hit: number): void {
+  const at = f.local(I32), last = f.local(I32);
+  f.get(set).tee(at).i32(ways * 4 - 4).op('i32.add').set(last).i32(0).set(hit).block().loop();
+  f.get(at).mem('i32.load', 0).get(line).op('i32.eq').if().i32(1).set(hit).br(2).end();
+  f.get(at).i32(4).op('i32.add').tee(at).get(last).op('i32.le_u').brIf(0).end().end();
+  f.get(hit).if().block().loop().get(at).get(last).op('i32.ge_u').brIf(1);
+  f.get(at).get(at).mem('i32.load', 4).mem('i32.store', 0).get(at).i32(4).op('i32.add').set(at).br(0).end().end();
+  f.get(last).i32(0).mem('i32.store', 0).end();
+}
+
+function removeVectors(f: FunctionEmitter, ways: number, set: number, line: number, hit: number): void {
+  const wanted = f.local(V128), first = f.local(V128), old = loadSet(f, ways, set);
+  f.get(line).simd('i32x4.splat').set(wanted);
+  equalLanes(f, old, wanted);
+  f.tee(hit).if();
+  // The ways behind it are moved up, those before it stay.
+  f.get(hit).op('i32.ctz').simd('i32x4.splat').set(first);
+  old.forEach((v, j) => {
+    f.get(set).get(v).get(v);
+    if (j + 1 < old.length) f.get(old[j + 1]!);
+    else f.simd('v128.const').raw(new Uint8Array(16));
+    f.simd('i8x16.shuffle').raw(MOVED_BACK);
+    f.get(first);
+    lanesOf(f, j);
+    f.simd('i32x4.gt_s').simd('v128.bitselect').memV128('v128.store', 16 * j);
+  });
+  f.end();
 }
 
 function findInFew(ways: number): FunctionEmitter {

@@ -26,7 +26,7 @@ import { I32, I64, V128 } from '../wasm/opcodes.js';
 import { ACCESS_DEPENDENT, ACCESS_FETCH, ACCESS_WRITE } from './emit-constants.js';
 import { count, currentBlock } from './emit-pieces.js';
 import { addPredictors } from './emit-predictors.js';
-import { SetFunctions, equalLanes, touch } from './emit-sets.js';
+import { SetFunctions, equalLanes, remove, touch } from './emit-sets.js';
 import { CURRENT_BLOCK, F, type Counter, type Table, type TimingLayout } from './layout.js';
 import type { TimingProfile } from './profile.js';
 
@@ -50,14 +50,12 @@ class Emitter {
   private readonly walkMiss: number;
   private readonly sets: SetFunctions;
   private readonly miss: number;
-  private readonly dataMiss: number;
 
   constructor(private readonly p: TimingProfile, private readonly l: TimingLayout, memoryPages: number) {
     this.module = new ModuleBuilder(memoryPages, memoryPages);
     this.walkMiss = this.module.importFunction('walk', { params: [I32, I32, I32], results: [I32] });
     this.sets = new SetFunctions(this.module);
     this.miss = this.emitMiss();
-    this.dataMiss = this.emitDataMiss();
     this.emitSpan(this.emitData());
     this.emitSettled();
     this.emitString();
@@ -100,7 +98,8 @@ class Emitter {
     // Whatever the second level gives up is in `out`.
     if (x2) {
       findSet(l2, 0);
-      f.get(set).get(0).call(this.sets.remove(l2.ways)).set(hit).get(1).if();
+      remove(f, l2.ways, set, 0, hit);
+      f.get(1).if();
       findSet(l2, 1);
       touch(f, l2.ways, set, 1, victim, () => void f.get(victim).set(out));
       f.end();
@@ -119,7 +118,7 @@ class Emitter {
     count(f, block, 'l2Misses');
     if (l3.sets > 0) {
       findSet(l3, 0);
-      if (x3) f.get(set).get(0).call(this.sets.remove(l3.ways)).set(hit);
+      if (x3) remove(f, l3.ways, set, 0, hit);
       else {
         f.i32(1).set(hit);
         touch(f, l3.ways, set, 0, victim, () => void f.i32(0).set(hit));
@@ -192,58 +191,47 @@ class Emitter {
     then(set);
     f.end().end();
   }
-  /** Adds the cost of translation to local `extra`. */
-  private translate(f: FunctionEmitter, first: Table, block: number, linear: number, extra: number, flags: (f: FunctionEmitter) => void, slow: number): void {
-    this.unlessTranslated(f, first, block, linear, (set) => {
-      f.get(set).get(linear);
-      flags(f);
-      f.call(slow).set(extra);
-    });
-  }
 
-  /** dataMiss(L1D set, line, flags): the first way was not it. Looks on. */
-  private emitDataMiss(): number {
+  /** Adds the cycles of a line of data to local `extra`. @param address, flags locals */
+  private lineOfData(f: FunctionEmitter, block: number, address: number, flags: number, extra: number): void {
     const { l1d } = this.l, fig = this.p.figures;
-    const f = new FunctionEmitter([I32, I32, I32]), block = currentBlock(f), latency = f.local(I32), victim = f.local(I32);
-    touch(f, l1d.ways, 0, 1, victim, () => {
-      count(f, block, 'l1dMisses');
-      f.get(1).get(victim).call(this.miss).tee(latency).i32(0).op('i32.lt_s').if().i32(0).get(latency).op('i32.sub').op('return').end();
-      // What is exposed: see exposedCycles.
-      f.get(latency).i32(fig['cache.l1d.latency']).op('i32.sub');
-      f.i32(0).i32(hiddenCycles(this.p, true)).i32(hiddenCycles(this.p, false)).get(2).i32(ACCESS_WRITE).op('i32.and').op('select');
-      f.get(2).i32(ACCESS_DEPENDENT).op('i32.and').op('select').op('i32.sub').tee(latency);
-      f.i32(0).get(latency).i32(0).op('i32.gt_s').op('select').op('return');
-    });
-    f.i32(0);
-    return this.add(f);
-  }
-  /** Adds the cycles of the line of the address in local 0 to local `extra`. @param flags local */
-  private lineOfData(f: FunctionEmitter, block: number, extra: number, flags: number): void {
-    const line = f.local(I32), set = f.local(I32);
-    f.get(0).i32(6).op('i32.shr_u').tee(line);
-    this.cacheSet(f, this.l.l1d, block);
+    const line = f.local(I32), set = f.local(I32), latency = f.local(I32), victim = f.local(I32);
+    f.get(address).i32(6).op('i32.shr_u').tee(line);
+    this.cacheSet(f, l1d, block);
     f.tee(set).mem('i32.load', 0).get(line).op('i32.ne').if();
-    f.get(set).get(line).get(flags).call(this.dataMiss).get(extra).op('i32.add').set(extra).end();
+    touch(f, l1d.ways, set, line, victim, () => {
+      count(f, block, 'l1dMisses');
+      f.get(line).get(victim).call(this.miss).tee(latency).i32(0).op('i32.lt_s').if();
+      f.get(extra).get(latency).op('i32.sub').set(extra).op('else');
+      // What is exposed: what the window does not hide (hiddenCycles), and all of it where the address depends on a load.
+      f.get(latency).i32(fig['cache.l1d.latency']).op('i32.sub');
+      f.i32(0).i32(hiddenCycles(this.p, true)).i32(hiddenCycles(this.p, false)).get(flags).i32(ACCESS_WRITE).op('i32.and').op('select');
+      f.get(flags).i32(ACCESS_DEPENDENT).op('i32.and').op('select').op('i32.sub').tee(latency);
+      f.i32(0).get(latency).i32(0).op('i32.gt_s').op('select').get(extra).op('i32.add').set(extra).end();
+    });
+    f.end();
   }
+  /** @returns the index of `data` */
   private emitData(): number {
     const { dtlb } = this.l;
     const tlbSlow = this.emitTlbMiss(dtlb, 'dtlbMisses');
+    this.emitDataLine(tlbSlow);
     const f = new FunctionEmitter([I32, I64, I32]), block = currentBlock(f), extra = f.local(I32);
-    this.translate(f, dtlb, block, 1, extra, (g) => void g.get(2), tlbSlow);
-    this.lineOfData(f, block, extra, 2);
+    this.unlessTranslated(f, dtlb, block, 1, (set) => void f.get(set).get(1).get(2).call(tlbSlow).set(extra));
+    this.lineOfData(f, block, 0, 2, extra);
     f.get(extra);
-    const data = this.add(f, 'data');
-    this.emitDataLine(data);
-    return data;
+    return this.add(f, 'data');
   }
-  /** An access that compiled code found not to be a plain hit. -> left and known behind it (cpu/engine/regions/region-timing.ts) */
-  private emitDataLine(data: number): void {
-    const f = new FunctionEmitter([I32, I32, I32, I64, I32]), block = currentBlock(f);
-    // Translation that is no hit may change the large-page TLB: lines that are known by it (bit 31) are so no more.
-    f.get(1).i32(0).op('i32.lt_s').if();
-    this.unlessTranslated(f, this.l.dtlb, block, 3, () => void f.i32(0).set(1));
-    f.end();
-    f.get(0).get(2).get(3).get(4).call(data).op('i32.sub').get(1);
+  /** The same for compiled code, which has found out that something is not plain: left and known go in and come out (cpu/engine/regions/region-timing.ts). */
+  private emitDataLine(tlbSlow: number): void {
+    const f = new FunctionEmitter([I32, I32, I32, I64, I32]), block = currentBlock(f), extra = f.local(I32);
+    this.unlessTranslated(f, this.l.dtlb, block, 3, (set) => {
+      // The large-page TLB may change: lines that are known by it (bit 31) are so no more.
+      f.i32(0).get(1).get(1).i32(0).op('i32.lt_s').op('select').set(1);
+      f.get(set).get(3).get(4).call(tlbSlow).set(extra);
+    });
+    this.lineOfData(f, block, 2, 4, extra);
+    f.get(0).get(extra).op('i32.sub').get(1);
     this.module.add(f, [I32, I32], 'dataLine');
   }
   /** 1: the line is first of its L1I set, and the page's key of its ITLB set, so that fetching it changes nothing but lastLine; 2: the large page's; else 0. */
@@ -269,7 +257,7 @@ class Emitter {
     f.get(1).get(over).op('i64.extend_i32_u').op('i64.sub').set(1).loop();
     // Behind its first line a page is the TLB's first, unless it cannot be translated.
     f.get(translated).get(1).i64(0xfffn).op('i64.and').op('i64.eqz').op('i32.eqz').op('i32.and').if();
-    this.lineOfData(f, block, cycles, 3);
+    this.lineOfData(f, block, 0, 3, cycles);
     f.op('else').get(0).get(1).get(3).call(data).get(cycles).op('i32.add').set(cycles);
     f.i32(1).set(translated);
     this.unlessTranslated(f, this.l.dtlb, block, 1, () => void f.i32(0).set(translated));
@@ -292,7 +280,7 @@ class Emitter {
       const f = new FunctionEmitter([I32, I64]), block = currentBlock(f), extra = f.local(I32), line = f.local(I32), latency = f.local(I32), last = f.local(I32), set = f.local(I32), victim = f.local(I32);
       f.get(block).mem('i32.load', F.lastLine).set(last);
       f.get(block).get(0).i32(6).op('i32.shr_u').tee(line).mem('i32.store', F.lastLine);
-      this.translate(f, itlb, block, 1, extra, (g) => void g.i32(ACCESS_FETCH), tlbSlow);
+      this.unlessTranslated(f, itlb, block, 1, (first) => void f.get(first).get(1).i32(ACCESS_FETCH).call(tlbSlow).set(extra));
       f.get(line);
       this.cacheSet(f, l1i, block);
       f.set(set);
