@@ -1,7 +1,7 @@
 /** Regions as they come and go: hot places, dropped pages, a full house, the look behind a store to code; cycle mode's caches and TLBs. */
 import { describe, expect, it } from 'vitest';
 import { TestMachine } from '../../../../test/support/machine-with.js';
-import { RAX, RBX, RCX, RDX, RSI, S } from '../../state.js';
+import { RAX, RBX, RCX, RDX, RSI, RSP, S } from '../../state.js';
 import { type CompilerOptions, DEFAULT_COMPILER, EAGER_COMPILER } from './compiler.js';
 
 const at = 0x20_0000;
@@ -103,6 +103,15 @@ describe('compiler', () => {
     const code = [0x8b, 0x04, 0x25, 0, 0, 0x40, 0, 0x48, 0x01, 0xc6, 0x48, 0x89, 0x1c, 0x25, 0x10, 0x80, 0, 0, 0x0f, 0x01, 0x3c, 0x25, 0, 0, 0x40, 0, 0xff, 0xc9, 0x75, 0xe2];
     t.execute(code, { [RBX]: 0x60_0087n, [RCX]: 3n });
     expect(t.vcpu.s.gpr(RSI)).toBe(201n);
+  });
+
+  it('an access that ends in a page that is known, and begins in another, takes both', () => {
+    const t = new TestMachine(undefined, EAGER_COMPILER);
+    t.phys.write(0x8010, Uint8Array.of(0x87, 0, 0x60, 0)); // the third 2-MByte page is not behind the second
+    t.phys.write(0x3f_fffc, Uint8Array.of(1, 2, 3, 4));
+    // loop: mov [rsp], rax; mov rbx, [rsp-4]; dec ecx; jnz loop
+    t.execute([0x48, 0x89, 0x04, 0x24, 0x48, 0x8b, 0x5c, 0x24, 0xfc, 0xff, 0xc9, 0x75, 0xf3], { [RAX]: 0x0807_0605n, [RCX]: 4n, [RSP]: 0x40_0000n });
+    expect(t.vcpu.s.gpr(RBX)).toBe(0x0807_0605_0403_0201n);
   });
 
   it('a loop over two pages stays compiled', () => {

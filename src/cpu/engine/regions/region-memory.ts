@@ -145,8 +145,8 @@ export abstract class RegionMemory extends RegionFrame {
       f.op('i32.add').set(address);
     };
     if (plain && likely !== undefined && (likely.writable || !write)) {
-      this.pushPage(linear, width);
-      f.get(likely.tag).op('i64.ne').usually(false).if();
+      // An access that is not aligned could end in the page and begin in another: it is never taken to be there.
+      this.get(linear).f.i64(BigInt(-4096 | (width / 8 - 1))).op('i64.and').get(likely.tag).op('i64.ne').usually(false).if();
       const entry = probe();
       f.op('i64.ne').usually(false).if();
       this.leaveHere();
