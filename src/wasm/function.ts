@@ -17,6 +17,9 @@ export interface TableFunctions {
 const LONGEST = 32;
 const LOCAL_GET = OP['local.get'], LOCAL_SET = OP['local.set'], LOCAL_TEE = OP['local.tee'], I32_CONST = OP['i32.const'], I64_CONST = OP['i64.const'];
 
+/** To take a bigint apart without making others. */
+const LONG = new BigInt64Array(1), HALVES = new Int32Array(LONG.buffer);
+
 export class FunctionEmitter {
   private buffer = new Uint8Array(512);
   private length = 0;
@@ -142,8 +145,9 @@ export class FunctionEmitter {
       lo = value | 0;
       hi = Math.floor(value / 0x1_0000_0000) | 0;
     } else {
-      lo = Number(BigInt.asIntN(32, value));
-      hi = Number(BigInt.asIntN(32, value >> 32n));
+      LONG[0] = value;
+      lo = HALVES[0]!;
+      hi = HALVES[1]!;
     }
     return hi === lo >> 31 ? this.signed(I64_CONST, lo) : this.long(lo, hi);
   }

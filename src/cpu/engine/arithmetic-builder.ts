@@ -70,12 +70,28 @@ export abstract class ArithmeticBuilder {
     return this.take(width);
   }
 
+  /** Puts a value on the wasm stack, zero-extended to 64 bits. */
+  getZext64(v: Val): this {
+    if (v.known !== undefined) this.f.i64(v.known);
+    else if (v.width === 64) this.get(v);
+    else this.get(v).f.op('i64.extend_i32_u');
+    return this;
+  }
+  /** The same sign-extended. */
+  getSext64(v: Val): this {
+    if (v.known !== undefined || v.width === 1) return this.get(this.sext(v, 64));
+    this.get(v);
+    if (v.width === 64) return this;
+    if (v.width !== 32) this.f.op(v.width === 16 ? 'i32.extend16_s' : 'i32.extend8_s');
+    this.f.op('i64.extend_i32_s');
+    return this;
+  }
+
   zext(v: Val, width: Width): Val {
     if (v.width === width) return v;
     if (v.known !== undefined) return this.c(width, v.known);
     if (width !== 64) return new V(width, (v as V).local);
-    this.get(v);
-    this.f.op('i64.extend_i32_u');
+    this.getZext64(v);
     return this.take(64);
   }
   sext(v: Val, width: Width): Val {

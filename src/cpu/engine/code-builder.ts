@@ -193,7 +193,7 @@ export abstract class CodeBuilder extends ArithmeticBuilder implements Builder {
   writeRegister(address: () => void, offset: number, v: Val): void {
     address();
     if (v.width === 32) {
-      this.get(this.zext(v, 64)).f.mem('i64.store', offset);
+      this.getZext64(v).f.mem('i64.store', offset);
     } else this.storeTop(this.get(v), v.width, offset);
   }
   private storeTop(_: unknown, width: Width, offset: number): void {

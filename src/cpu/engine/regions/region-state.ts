@@ -168,7 +168,10 @@ export abstract class RegionState extends CodeBuilder {
   writeRegisterAt(address: number, v: Val): void {
     const slot = slotOf(address);
     if (slot < 0) return this.setState(address, v);
-    this.writeSlot(address, slot < 16 && v.width === 32 ? this.zext(v, 64) : v);
+    if (slot < 16 && v.width === 32) {
+      this.willWrite(slot);
+      this.getZext64(v).f.set(this.gpr[slot]!);
+    } else this.writeSlot(address, v);
   }
   protected copy(local: number, width: Width): Val {
     this.f.get(local);
@@ -177,12 +180,17 @@ export abstract class RegionState extends CodeBuilder {
   private mustUse(slot: number): void {
     if ((this.used & (1 << slot)) === 0) throw new Error(`${this.instructionName} names register slot ${slot}, which its notes do not have`);
   }
+  private willWrite(slot: number): void {
+    this.changed = true;
+    this.mustUse(slot);
+    this.dirty |= 1 << slot;
+  }
   private readGpr(n: number, byte: number, width: Width): Val {
     this.mustUse(n);
     const { f } = this;
     f.get(this.gpr[n]!);
     if (width === 64) return this.take(64);
-    if (byte >= 4) f.i64(BigInt(8 * byte)).op('i64.shr_u').op('i32.wrap_i64');
+    if (byte >= 4) f.i64(8 * byte).op('i64.shr_u').op('i32.wrap_i64');
     else {
       f.op('i32.wrap_i64');
       if (byte !== 0) f.i32(8 * byte).op('i32.shr_u');
@@ -199,11 +207,9 @@ export abstract class RegionState extends CodeBuilder {
     return this.take(width);
   }
   private writeSlot(address: number, v: Val): void {
-    this.changed = true;
     const { f } = this;
     const slot = slotOf(address);
-    this.mustUse(slot);
-    this.dirty |= 1 << slot;
+    this.willWrite(slot);
     if (slot >= 16) {
       const local = this.xmm[slot - 16]!, byte = address - S.xmm - XMM_STRIDE * (slot - 16);
       if (v.width === 128) this.get(v).f.set(local);
@@ -220,10 +226,10 @@ export abstract class RegionState extends CodeBuilder {
       this.get(v).f.set(local);
       return;
     }
-    const mask = ((1n << BigInt(v.width)) - 1n) << BigInt(8 * byte);
-    f.get(local).i64(~mask).op('i64.and');
-    this.get(this.zext(v, 64));
-    if (byte !== 0) f.i64(BigInt(8 * byte)).op('i64.shl');
+    const kept = byte === 0 ? -(2 ** v.width) : ~(((1n << BigInt(v.width)) - 1n) << BigInt(8 * byte));
+    f.get(local).i64(kept).op('i64.and');
+    this.getZext64(v);
+    if (byte !== 0) f.i64(8 * byte).op('i64.shl');
     f.op('i64.or').set(local);
   }
 
@@ -248,22 +254,22 @@ export abstract class RegionState extends CodeBuilder {
     const { width } = carries;
     if (options?.keepCF === true) {
       const cf = this.zext(this.flag('CF'), 64);
-      this.get(this.zext(carries, 64)).f.set(this.flagA);
+      this.getZext64(carries).f.set(this.flagA);
       this.get(cf).f.set(this.flagB);
       this.kind = kindOf('keep', width);
     } else if (carries instanceof CarryVector) {
-      this.get(this.zext(carries.x, 64)).f.set(this.flagA);
-      this.get(this.zext(carries.y, 64)).f.set(this.flagB);
+      this.getZext64(carries.x).f.set(this.flagA);
+      this.getZext64(carries.y).f.set(this.flagB);
       this.kind = kindOf(carries.operation, width);
     } else if (carries.known === 0n) {
       f.i64(0n).set(this.flagA);
       this.kind = LOGIC;
     } else {
-      this.get(this.zext(carries, 64)).f.set(this.flagA);
+      this.getZext64(carries).f.set(this.flagA);
       this.kind = kindOf('carries', width);
     }
     f.i32(this.isGeneric ? KIND.generic : this.kind).set(this.flagKind);
-    this.get(this.sext(result, 64)).f.set(this.flagResult);
+    this.getSext64(result).f.set(this.flagResult);
   }
   private get isGeneric(): boolean {
     return this.kind === KIND.generic || this.kind === LOGIC;
