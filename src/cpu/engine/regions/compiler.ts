@@ -18,13 +18,14 @@ import { FETCH_AT, FETCH_LINE, HANDLER_TYPE, IMPORT_INDEX, TIMING_INDEX } from '
 import type { Handlers } from '../handlers.js';
 import { P, PAGE_HEADER, R } from '../record.js';
 import { SLOW_INDEX, newModule } from '../shared-functions.js';
+import type { Place } from './places.js';
 import { RegionBuilder } from './region-builder.js';
 import type { RegionImports } from './region-frame.js';
 import type { HitTables } from './region-timing.js';
 import { RegionReader } from './region.js';
 import { registersOf } from './registers.js';
 import { analyse } from './structure.js';
-import { type Site, Templates, templateOf } from './templates.js';
+import { type Site, type Template, Templates, templateOf } from './templates.js';
 
 /** Segments that a region may take for flat. */
 const USUALLY_FLAT = (1 << ES) | (1 << SS) | (1 << DS) | FLAT_STACK;
@@ -85,6 +86,19 @@ interface Installed {
   readonly records: readonly number[];
   /** The look (a number of `samples`) that found the guest in it last, or behind which it was made. */
   used: number;
+}
+
+/** Instructions of the regions that are compiled for practice, and how many that were in this process. */
+const PRACTICE = [1, 4, 12, 24];
+let practised = 0;
+
+interface Built {
+  readonly pages: readonly number[];
+  readonly records: readonly number[];
+  readonly places: readonly Place[];
+  readonly bytes: number;
+  readonly module: WasmModule;
+  readonly template: Template | undefined;
 }
 
 export class Compiler {
@@ -193,7 +207,7 @@ export class Compiler {
     const { seen } = this.templates, place = Templates.placeOf(m, page, record), times = (seen.get(place) ?? 0) + 1;
     if (times < (this.covered.has(record) ? this.options.coveredThreshold : this.options.threshold)) {
       seen.set(place, times);
-      return;
+      return this.practise(page, record);
     }
     seen.delete(place);
     if (!this.compile(page, record)) this.refused.add(record);
@@ -218,17 +232,31 @@ export class Compiler {
 
   /** Compiles the region that grows from a record of the page that runs, and installs it. False: the record cannot be compiled. */
   compile(page: number, record: number): boolean {
+    return this.timed(() => this.installKnown(page, record) || this.make(page, record));
+  }
+  private timed<T>(work: () => T): T {
     const { stopwatch } = this.options, { stats } = this, began = stopwatch?.() ?? 0;
-    const done = this.installKnown(page, record) || this.make(page, record);
+    const done = work();
     const took = (stopwatch?.() ?? 0) - began;
     stats.milliseconds += took;
     stats.longest = Math.max(stats.longest, took);
     return done;
   }
-  private make(page: number, record: number): boolean {
+  /**
+   * The compiler's own code is new to the host at first, and then takes several times as long as later. So the first looks of a process
+   * that would do nothing compile a few instructions, more each time, and forget them: no look takes long.
+   */
+  private practise(page: number, record: number): void {
+    const instructions = PRACTICE[practised];
+    if (instructions === undefined) return;
+    practised++;
+    this.timed(() => this.build(page, record, instructions));
+  }
+  /** The module of the region that grows from a record of the page that runs; undefined: the record cannot be compiled. */
+  private build(page: number, record: number, instructions?: number): Built | undefined {
     const { m } = this;
-    const entry = this.reader.read(page, record);
-    if (entry === undefined) return false;
+    const entry = this.reader.read(page, record, instructions);
+    if (entry === undefined) return undefined;
     const order = analyse(entry);
     const { used, written } = registersOf(m, order);
     const pages: number[] = [], records: number[] = [], zero = new Set<number>();
@@ -251,9 +279,15 @@ export class Compiler {
     builderOfModule.add(emitter, HANDLER_TYPE.results, 'region');
     const bytes = builderOfModule.finish(), module = new Wasm.Module(bytes);
     const template = templateOf(this.site, order, places.list, assumed, module, bytes.length);
+    return { pages, records, places: places.list, bytes: bytes.length, module, template };
+  }
+  private make(page: number, record: number): boolean {
+    const { m } = this, built = this.build(page, record);
+    if (built === undefined) return false;
+    const { pages, records, places, bytes, module, template } = built;
     if (template !== undefined) this.templates.add(Templates.placeOf(m, page, record), template);
-    const values = places.list.map(({ kind, address }) => (kind === 'handler' ? this.site.interpreter(address) : address));
-    this.install(record, module, bytes.length, values, pages, records);
+    const values = places.map(({ kind, address }) => (kind === 'handler' ? this.site.interpreter(address) : address));
+    this.install(record, module, bytes, values, pages, records);
     return true;
   }
   /** Installs a region that some machine of the process has compiled, if there is one for the record. */

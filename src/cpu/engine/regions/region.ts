@@ -148,9 +148,9 @@ export class RegionReader {
 
   /**
    * The first block, and by its edges the others, of the region that grows from `head` in the page that runs now. Undefined when the
-   * head itself cannot be compiled.
+   * head itself cannot be compiled. @param most instructions that it has at most
    */
-  read(structure: number, head: number): Block | undefined {
+  read(structure: number, head: number, most = MAX_INSTRUCTIONS): Block | undefined {
     const { base } = this.handlers;
     const first = this.page(structure, 0), pages = [first];
     const seen = new Map<number, HandlerInfo | undefined>();
@@ -164,9 +164,9 @@ export class RegionReader {
       leaders.set(to.record, to.page);
       queue.push(to);
     };
-    for (let instructions = 0; queue.length > 0 && instructions < MAX_INSTRUCTIONS && leaders.size <= MAX_BLOCKS; ) {
+    for (let instructions = 0; queue.length > 0 && instructions < most && leaders.size <= MAX_BLOCKS; ) {
       let { record: r, page } = queue.shift()!;
-      while (!seen.has(r) && instructions < MAX_INSTRUCTIONS) {
+      while (!seen.has(r) && instructions < most) {
         const handler = this.handlerOf(r);
         if (handler === base.line) {
           seen.set(r, undefined);

@@ -26,8 +26,8 @@ const WORDS = RECORD_BYTES / 4;
 const TARGET = R.target / 4;
 /** The longest way back, in records, to one that has an offset: those between are lines. */
 const MAX_BEHIND = 400;
-/** WebAssembly bytes that are kept; beyond, all templates are given up. */
-const MAX_BYTES = 32 << 20;
+/** WebAssembly bytes that are kept; beyond, all templates are given up. The host needs some ten times as many (compiler.ts). */
+const MAX_BYTES = 12 << 20;
 
 /** A record by its page's number in the template, and its place there. */
 interface RecordAt {
