@@ -23,7 +23,7 @@ import { FunctionEmitter } from '../wasm/function.js';
 import { Wasm, type WasmMemory } from '../wasm/host.js';
 import { ModuleBuilder } from '../wasm/module.js';
 import { I32, I64, V128 } from '../wasm/opcodes.js';
-import { ACCESS_DEPENDENT, ACCESS_FETCH, ACCESS_WRITE } from './emit-constants.js';
+import { ACCESS_DEPENDENT, ACCESS_FETCH, ACCESS_WRITE, KNOWN_LINES } from './emit-constants.js';
 import { count, currentBlock } from './emit-pieces.js';
 import { addPredictors } from './emit-predictors.js';
 import { SetFunctions, equalLanes, remove, touch } from './emit-sets.js';
@@ -226,8 +226,8 @@ class Emitter {
   private emitDataLine(tlbSlow: number): void {
     const f = new FunctionEmitter([I32, I32, I32, I64, I32]), block = currentBlock(f), extra = f.local(I32);
     this.unlessTranslated(f, this.l.dtlb, block, 3, (set) => {
-      // The large-page TLB may change: lines that are known by it (bit 31) are so no more.
-      f.i32(0).get(1).get(1).i32(0).op('i32.lt_s').op('select').set(1);
+      // TLBs may change: pages of data, and lines that are known by the large-page TLB (bit 31), are known no more.
+      f.i32(0).get(1).i32(KNOWN_LINES).op('i32.and').get(1).i32(0).op('i32.lt_s').op('select').set(1);
       f.get(set).get(3).get(4).call(tlbSlow).set(extra);
     });
     this.lineOfData(f, block, 2, 4, extra);

@@ -64,6 +64,8 @@ export const TIMING_INDEX = Object.fromEntries(Object.keys(TIMING_IMPORTS).map((
 /** Flags of `data`, kinds of `branch`: the numbers of timing/emit.ts. */
 export const DATA_WRITE = 1, DATA_DEPENDENT = 2, BRANCH_NOT_TAKEN = 0, BRANCH_TAKEN = 1, BRANCH_ALWAYS = 2;
 
+/** What compiled code knows of the timing core's tables is bits: these are lines of code, those above are pages of data, or say what lines are known by. */
+export const KNOWN_LINES = 0xff_ffff;
 /** Hints about branches in a record's flags: the same. */
 export const HINT_CALL = 1, HINT_RETURN = 4;
 

@@ -150,6 +150,7 @@ describe('cycle mode', () => {
   it.each([
     ['lines of one set of the L1I', [{ at, code: nop }, { at: at + 0x2000, code: nop }, { at: at + 0x40, code: nop }], {}],
     ['data in the large-page TLB set of the code', [{ at, code: load }, { at: at + 0x80, code: nop }], { [RBX]: 0x120_0000n }],
+    ['data in the large-page TLB set of the stack', [{ at, code: [0x50, ...load, 0x5a] }], { [RBX]: 0x120_0000n, [RSP]: 0x38_0000n }], // push rax, pop rdx
   ] as const)('%s: as the interpreter', (_name, pieces, registers) => {
     const interpreted = run(undefined, pieces, registers), compiled = run({ ...DEFAULT_COMPILER, sample: 1000 }, pieces, registers);
     expect(compiled.compiled).toBeGreaterThan(0);

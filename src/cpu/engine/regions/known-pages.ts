@@ -19,6 +19,8 @@ import type { Block } from './region.js';
 const MAX_TABLES = 6;
 
 export interface KnownPage {
+  /** 0, 1, ... */
+  readonly index: number;
   /** Local (64 bits): linear address of the page; of no page: -1. */
   readonly tag: number;
   /** Local (32 bits): what is added to a linear address for the linear-memory address. */
@@ -32,7 +34,8 @@ export class KnownPages {
   private readonly tables = new Map<number, KnownPage>();
 
   constructor(private readonly f: FunctionEmitter, private readonly m: LinearMemory, used: number, blocks: readonly Block[]) {
-    const page = (writable: boolean): KnownPage => ({ tag: f.fixed(I64), addend: f.fixed(I32), writable });
+    let index = 0;
+    const page = (writable: boolean): KnownPage => ({ index: index++, tag: f.fixed(I64), addend: f.fixed(I32), writable });
     if (used & (1 << RSP)) this.stack = page(true);
     for (const b of blocks)
       for (const { record, info } of b.steps)

@@ -144,17 +144,21 @@ export abstract class RegionMemory extends RegionFrame {
       pushAddend();
       f.op('i32.add').set(address);
     };
-    if (plain && likely !== undefined && (likely.writable || !write)) {
+    const remembered = plain && likely !== undefined && (likely.writable || !write) ? likely : undefined;
+    const pageBit = (remembered && this.timing?.pageBit(remembered.index)) ?? 0;
+    if (remembered !== undefined) {
       // An access that is not aligned could end in the page and begin in another: it is never taken to be there.
-      this.get(linear).f.i64(BigInt(-4096 | (width / 8 - 1))).op('i64.and').get(likely.tag).op('i64.ne').usually(false).if();
+      this.get(linear).f.i64(BigInt(-4096 | (width / 8 - 1))).op('i64.and').get(remembered.tag).op('i64.ne').usually(false).if();
       const entry = probe();
       f.op('i64.ne').usually(false).if();
       this.leaveHere();
       f.end();
       // A page that must be writable is remembered by that tag: then it is right for reads, too.
-      f.get(entry).mem('i64.load', likely.writable ? TAG_WRITE : TAG_READ).set(likely.tag);
-      f.get(entry).mem('i32.load', ADDEND).set(likely.addend).end();
-      addressBy(() => void f.get(likely.addend));
+      f.get(entry).mem('i64.load', remembered.writable ? TAG_WRITE : TAG_READ).set(remembered.tag);
+      f.get(entry).mem('i32.load', ADDEND).set(remembered.addend);
+      this.timing?.forgetPage(pageBit);
+      f.end();
+      addressBy(() => void f.get(remembered.addend));
     } else if (plain) {
       const entry = probe();
       f.op('i64.ne').usually(false).if();
@@ -170,7 +174,7 @@ export abstract class RegionMemory extends RegionFrame {
       f.end();
     }
     this.accesses++;
-    this.timing?.data(address, () => void this.get(linear), plain && !this.is64, (this.hint & DATA_DEPENDENT) | (write ? DATA_WRITE : 0));
+    this.timing?.data(address, () => void this.get(linear), plain && !this.is64, (this.hint & DATA_DEPENDENT) | (write ? DATA_WRITE : 0), pageBit);
     const access: Access = { address: new V(32, address), kind, plain };
     if (stored !== undefined) this.writeAccess(access, stored);
     return access;

@@ -5,7 +5,8 @@
  *   comparisons.
  * - Fetches: lines of the region are constants. A line that was fetched, and is first of its L1I set while its page's key is first of a
  *   TLB's set, changes nothing but `lastLine` when it is fetched again. Such lines are bits of a local; they hold until a fetch or a data
- *   access goes to the same set, or TypeScript has run. Lines beyond LINES have no bit.
+ *   access goes to the same set, or TypeScript has run. Lines beyond LINES have no bit. Bit 31 says that some of them are known by the
+ *   large-page TLB, which data accesses change, too. Pages of data that the region remembers have such bits as well.
  * - Direct branches, calls and returns: all of it.
  *
  * Invariant: where an instruction runs, `lastLine` is its line; the region is entered only if so. So a transfer within a line is no fetch.
@@ -14,7 +15,7 @@
 import type { LinearMemory } from '../../../mem/linear-memory.js';
 import type { FunctionEmitter } from '../../../wasm/function.js';
 import { I32 } from '../../../wasm/opcodes.js';
-import { HINT_CALL } from '../host-imports.js';
+import { HINT_CALL, KNOWN_LINES } from '../host-imports.js';
 import { P, R } from '../record.js';
 import type { Places } from './places.js';
 import type { Block, CodePage } from './region.js';
@@ -64,8 +65,10 @@ export interface TimingCalls {
   readonly fetchLine: number;
 }
 
-/** Lines with a bit; bit 31 says that some of them are known by the large-page TLB, which data accesses change, too. */
-const LINES = 31;
+/** Lines with a bit. The bits above are pages of data (known-pages.ts) that the DTLB or the large-page TLB has first in its set. */
+const LINES = Math.log2(KNOWN_LINES + 1), PAGES = 31 - LINES;
+/** What a fetch that may change the large-page TLB makes unknown. */
+const ALL_PAGES = 0x7fff_ffff & ~KNOWN_LINES;
 const PAGE_KEY = 0x0000_ffff_ffff_f000n, LARGE_KEY = 0x0000_ffff_ffe0_0000n;
 const LARGE_PAGE = 2 << 20;
 
@@ -79,6 +82,8 @@ export class RegionTiming {
   private readonly known: number;
   private readonly block: number;
   private readonly lines = new Map<number, Line>();
+  /** Data are likely in large pages: their TLB is looked at first. */
+  private readonly largeFirst: boolean;
   // The branch that is being emitted: place of its counter, the counter, the history behind it.
   private readonly counterAt: number;
   private readonly counter: number;
@@ -100,6 +105,14 @@ export class RegionTiming {
     this.counter = f.fixed(I32);
     this.history = f.fixed(I32);
     this.findLines(blocks);
+    this.largeFirst = this.entries(t.large) > this.entries(t.dtlb);
+  }
+  /** How many entries of a TLB the address space has that runs now. */
+  private entries(t: HitTable): number {
+    const { u32 } = this.m, block = u32[this.t.current >>> 2]!, tag = u32[(block + this.t.tag) >>> 2]! & 0xfff;
+    let n = 0;
+    for (let i = 0; i < t.sets * t.ways; i++) if ((u32[(block + t.at + 8 * i) >>> 2]! & 0xfff) === tag) n++;
+    return n;
   }
 
   // ---- pieces
@@ -143,11 +156,22 @@ export class RegionTiming {
   forget(): void {
     this.f.i32(0).set(this.known);
   }
+  /** The bit of a page that is remembered, by its number; 0: there is none. */
+  pageBit(index: number): number {
+    return index < PAGES ? 1 << (LINES + index) : 0;
+  }
+  /** Another page is remembered in the place of one. */
+  forgetPage(bit: number): void {
+    if (bit !== 0) this.f.get(this.known).i32(~bit).op('i32.and').set(this.known);
+  }
 
   // ---- data
 
-  /** Charges a data access. @param address local @param linear puts the linear address on the wasm stack @param low it has 32 bits */
-  data(address: number, linear: () => void, low: boolean, flags: number): void {
+  /**
+   * Charges a data access. @param address local @param linear puts the linear address on the wasm stack @param low it has 32 bits
+   * @param page bit of the page that it is in, if that is known, else 0
+   */
+  data(address: number, linear: () => void, low: boolean, flags: number, page: number): void {
     const { f, t } = this;
     const narrow = (): void => {
       linear();
@@ -159,15 +183,21 @@ export class RegionTiming {
       this.base();
       f.mem('i64.load', this.at(t.tag)).op('i64.or');
     };
+    const compare = (table: HitTable, from: number, mask: bigint): void => {
+      this.set(table, 8, from, narrow);
+      f.mem('i64.load', this.at(table.at));
+      key(mask);
+    };
+    const small = (): void => compare(t.dtlb, 12, PAGE_KEY), large = (): void => compare(t.large, 21, LARGE_KEY);
+    const [first, second] = this.largeFirst ? [large, small] : [small, large];
+    // Out of these: the line is a hit; something is not; the page is translated; a TLB has it.
     f.block().block().block();
-    this.set(t.dtlb, 8, 12, narrow);
-    f.mem('i64.load', this.at(t.dtlb.at));
-    key(PAGE_KEY);
-    f.op('i64.eq').brIf(0);
-    this.set(t.large, 8, 21, narrow);
-    f.mem('i64.load', this.at(t.large.at));
-    key(LARGE_KEY);
-    f.op('i64.ne').usually(false).brIf(1).end();
+    if (page !== 0) f.get(this.known).i32(page).op('i32.and').usually(true).brIf(0).block();
+    first();
+    f.op('i64.eq').usually(true).brIf(0);
+    second();
+    f.op('i64.ne').usually(false).brIf(page === 0 ? 1 : 2).end();
+    if (page !== 0) f.get(this.known).i32(page).op('i32.or').set(this.known).end();
     this.set(t.l1d, 4, 6, () => void f.get(address));
     f.mem('i32.load', this.at(t.l1d.at)).get(address).i32(6).op('i32.shr_u').op('i32.eq').usually(true).brIf(1).end();
     f.get(LEFT).get(this.known).get(address);
@@ -182,8 +212,8 @@ export class RegionTiming {
     linear();
     bytes();
     f.i32(flags).call(this.calls.span).op('i32.sub').set(LEFT);
-    // The large-page TLB may have changed.
-    f.get(this.known).get(this.known).i32(31).op('i32.shr_s').i32(-1).op('i32.xor').op('i32.and').set(this.known);
+    // The TLBs may have changed.
+    f.get(this.known).i32(KNOWN_LINES).op('i32.and').get(this.known).i32(31).op('i32.shr_s').i32(-1).op('i32.xor').op('i32.and').set(this.known);
   }
   string(bytes: () => void): void {
     const { f } = this;
@@ -227,14 +257,14 @@ export class RegionTiming {
     if (line === undefined || line.bit === 0) {
       f.get(LEFT);
       this.places.get('record', record).call(this.calls.fetchAt).op('i32.sub').set(LEFT);
-      const conflicts = line?.conflicts ?? -1;
-      if (conflicts !== 0) f.get(this.known).i32(~conflicts).op('i32.and').set(this.known);
+      const conflicts = (line?.conflicts ?? -1) | ALL_PAGES;
+      f.get(this.known).i32(~conflicts).op('i32.and').set(this.known);
       return;
     }
     f.get(this.known).i32(line.bit).op('i32.and').usually(true).if();
     this.base();
     f.i32(number).mem('i32.store', this.at(t.lastLine)).op('else');
-    f.get(LEFT).get(this.known).i32(~line.conflicts).op('i32.and');
+    f.get(LEFT).get(this.known).i32(~(line.conflicts | ALL_PAGES)).op('i32.and');
     this.places.get('record', record).i32(line.bit).call(this.calls.fetchLine).set(this.known).set(LEFT).end();
   }
 
