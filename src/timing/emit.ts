@@ -81,32 +81,40 @@ class Emitter {
     else f.get(linear).i64(BigInt(shift)).op('i64.shr_u').op('i32.wrap_i64').i32(t.sets - 1).op('i32.and').i32(t.ways * 8).op('i32.mul').get(block).op('i32.add').i32(t.at).op('i32.add');
   }
 
-  /**
-   * miss(line, victim of the first level) -> latency from the second level on, or minus the cycles of a line that the prefetcher
-   * had under way. A line goes into every level that it passes, except that an exclusive level takes only what the level above
-   * gave up.
-   */
+  /** miss(line, victim of the first level) -> latency: see `missInline`. */
   private emitMiss(): number {
+    const f = new FunctionEmitter([I32, I32]), block = currentBlock(f), latency = f.local(I32);
+    this.missInline(f, block, 0, 1, latency);
+    f.get(latency);
+    return this.add(f);
+  }
+  /**
+   * Sets local `latency` to the latency from the second level on, or to minus the cycles of a line that the prefetcher had under way. A
+   * line goes into every level that it passes, except that an exclusive level takes only what the level above gave up. @param line local
+   * @param victim1 local with what the first level gave up
+   */
+  private missInline(f: FunctionEmitter, block: number, line: number, victim1: number, latency: number): void {
     const { l2, l3, streams } = this.l, fig = this.p.figures, x2 = fig['cache.l2.exclusive'] === 1, x3 = fig['cache.l3.exclusive'] === 1;
-    const f = new FunctionEmitter([I32, I32]), block = currentBlock(f);
     const hit = f.local(I32), out = f.local(I32), set = f.local(I32), victim = f.local(I32), at = f.local(I32);
-    const findSet = (t: Table, line: number): void => {
-      f.get(line);
+    const findSet = (t: Table, which: number): void => {
+      f.get(which);
       this.cacheSet(f, t, t === l3 ? null : block);
       f.set(set);
     };
+    f.block();
     // Whatever the second level gives up is in `out`.
+    f.i32(0).set(out);
     if (x2) {
-      findSet(l2, 0);
-      remove(f, l2.ways, set, 0, hit);
-      f.get(1).if();
-      findSet(l2, 1);
-      touch(f, l2.ways, set, 1, victim, () => void f.get(victim).set(out));
+      findSet(l2, line);
+      remove(f, l2.ways, set, line, hit);
+      f.get(victim1).if();
+      findSet(l2, victim1);
+      touch(f, l2.ways, set, victim1, victim, () => void f.get(victim).set(out));
       f.end();
     } else {
-      findSet(l2, 0);
+      findSet(l2, line);
       f.i32(1).set(hit);
-      touch(f, l2.ways, set, 0, victim, () => void f.i32(0).set(hit).get(victim).set(out));
+      touch(f, l2.ways, set, line, victim, () => void f.i32(0).set(hit).get(victim).set(out));
     }
     if (l3.sets > 0 && x3) {
       f.get(out).if();
@@ -114,36 +122,35 @@ class Emitter {
       touch(f, l3.ways, set, out, victim, () => undefined);
       f.end();
     }
-    f.get(hit).if().i32(fig['cache.l2.latency']).op('return').end();
+    f.i32(fig['cache.l2.latency']).set(latency).get(hit).brIf(0);
     count(f, block, 'l2Misses');
     if (l3.sets > 0) {
-      findSet(l3, 0);
-      if (x3) remove(f, l3.ways, set, 0, hit);
+      findSet(l3, line);
+      if (x3) remove(f, l3.ways, set, line, hit);
       else {
         f.i32(1).set(hit);
-        touch(f, l3.ways, set, 0, victim, () => void f.i32(0).set(hit));
+        touch(f, l3.ways, set, line, victim, () => void f.i32(0).set(hit));
       }
     }
     // Prefetch streams: each entry is the line that its stream will miss next.
-    this.findStream(f, block, at);
+    this.findStream(f, block, line, at);
     f.get(at).i32(0).op('i32.ge_s').if();
-    f.get(at).i32(4).op('i32.mul').get(block).op('i32.add').get(0).i32(1).op('i32.add').mem('i32.store', streams.at);
+    f.get(at).i32(4).op('i32.mul').get(block).op('i32.add').get(line).i32(1).op('i32.add').mem('i32.store', streams.at);
     count(f, block, 'streamHits');
-    f.i32(-fig['memory.stream_line']).op('return').end();
+    f.i32(-fig['memory.stream_line']).set(latency).br(1).end();
     f.get(block).get(block).mem('i32.load', F.nextStream).tee(at).i32(1).op('i32.add').i32(streams.ways).op('i32.rem_u').mem('i32.store', F.nextStream);
-    f.get(at).i32(4).op('i32.mul').get(block).op('i32.add').get(0).i32(1).op('i32.add').mem('i32.store', streams.at);
-    f.get(hit).if().i32(fig['cache.l3.latency']).op('return').end();
+    f.get(at).i32(4).op('i32.mul').get(block).op('i32.add').get(line).i32(1).op('i32.add').mem('i32.store', streams.at);
+    f.i32(fig['cache.l3.latency']).set(latency).get(hit).brIf(0);
     count(f, block, 'memoryAccesses');
-    f.i32(memoryCycles(this.p));
-    return this.add(f);
+    f.i32(memoryCycles(this.p)).set(latency).end();
   }
 
-  /** Sets local `at` to the number of the first stream that expects the line in local 0, or to -1. */
-  private findStream(f: FunctionEmitter, block: number, at: number): void {
+  /** Sets local `at` to the number of the first stream that expects the line in local `line`, or to -1. */
+  private findStream(f: FunctionEmitter, block: number, line: number, at: number): void {
     const { streams } = this.l;
     if (streams.ways % 4 === 0 && streams.ways <= 28) {
       const wanted = f.local(V128), vectors = Array.from({ length: streams.ways / 4 }, () => f.local(V128));
-      f.get(0).simd('i32x4.splat').set(wanted);
+      f.get(line).simd('i32x4.splat').set(wanted);
       vectors.forEach((v, j) => f.get(block).memV128('v128.load', streams.at + 16 * j).set(v));
       equalLanes(f, vectors, wanted);
       // 32 zeros: none.
@@ -151,7 +158,7 @@ class Emitter {
       return;
     }
     f.i32(0).set(at).block().loop();
-    f.get(at).i32(4).op('i32.mul').get(block).op('i32.add').mem('i32.load', streams.at).get(0).op('i32.eq').brIf(1);
+    f.get(at).i32(4).op('i32.mul').get(block).op('i32.add').mem('i32.load', streams.at).get(line).op('i32.eq').brIf(1);
     f.get(at).i32(1).op('i32.add').tee(at).i32(streams.ways).op('i32.lt_u').brIf(0).i32(-1).set(at).end().end();
   }
 
@@ -192,8 +199,8 @@ class Emitter {
     f.end().end();
   }
 
-  /** Adds the cycles of a line of data to local `extra`. @param address, flags locals */
-  private lineOfData(f: FunctionEmitter, block: number, address: number, flags: number, extra: number): void {
+  /** Adds the cycles of a line of data to local `extra`. @param address, flags locals @param inline without a call, for loops over lines */
+  private lineOfData(f: FunctionEmitter, block: number, address: number, flags: number, extra: number, inline = false): void {
     const { l1d } = this.l, fig = this.p.figures;
     const line = f.local(I32), set = f.local(I32), latency = f.local(I32), victim = f.local(I32);
     f.get(address).i32(6).op('i32.shr_u').tee(line);
@@ -201,7 +208,9 @@ class Emitter {
     f.tee(set).mem('i32.load', 0).get(line).op('i32.ne').if();
     touch(f, l1d.ways, set, line, victim, () => {
       count(f, block, 'l1dMisses');
-      f.get(line).get(victim).call(this.miss).tee(latency).i32(0).op('i32.lt_s').if();
+      if (inline) this.missInline(f, block, line, victim, latency);
+      else f.get(line).get(victim).call(this.miss).set(latency);
+      f.get(latency).i32(0).op('i32.lt_s').if();
       f.get(extra).get(latency).op('i32.sub').set(extra).op('else');
       // What is exposed: what the window does not hide (hiddenCycles), and all of it where the address depends on a load.
       f.get(latency).i32(fig['cache.l1d.latency']).op('i32.sub');
@@ -257,7 +266,7 @@ class Emitter {
     f.get(1).get(over).op('i64.extend_i32_u').op('i64.sub').set(1).loop();
     // Behind its first line a page is the TLB's first, unless it cannot be translated.
     f.get(translated).get(1).i64(0xfffn).op('i64.and').op('i64.eqz').op('i32.eqz').op('i32.and').if();
-    this.lineOfData(f, block, 0, 3, cycles);
+    this.lineOfData(f, block, 0, 3, cycles, true);
     f.op('else').get(0).get(1).get(3).call(data).get(cycles).op('i32.add').set(cycles);
     f.i32(1).set(translated);
     this.unlessTranslated(f, this.l.dtlb, block, 1, () => void f.i32(0).set(translated));
