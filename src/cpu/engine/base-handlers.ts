@@ -18,7 +18,7 @@ import { flagsAuxFunction } from './regions/flag-kinds.js';
 import { fetchLine, slowAccess } from './regions/slow-paths.js';
 import { reportMarker } from './marker.js';
 import { HANDLER_TYPE, IMPORTS, IMPORT_INDEX, FETCH_LINE_TYPE, TIMING_IMPORTS, type ImportName } from './host-imports.js';
-import { P, PAGE_HEADER, R, RECORD_BYTES, RF_SAME_PAGE } from './record.js';
+import { JUMPED, P, PAGE_HEADER, R, RECORD_BYTES, RF_SAME_PAGE } from './record.js';
 
 const REC = 0, LEFT = 1, HANDLER = 0;
 
@@ -67,13 +67,26 @@ function arriveOn(f: FunctionEmitter, page: number): void {
   f.get(account).get(LEFT).call(IMPORT_INDEX.arrive).op('drop').end().end();
 }
 
+/** Notes in its record where an indirect jump goes: the places that it went to before move on, into the room of this one if it was there. */
+function noteJump(f: FunctionEmitter, [to, moved, old]: readonly [number, number, number]): void {
+  const place = (i: number): void => {
+    if (i === JUMPED.length) return;
+    f.get(REC).mem('i32.load', JUMPED[i]!).set(old).get(REC).get(moved).mem('i32.store', JUMPED[i]!);
+    f.get(old).get(to).op('i32.ne').if().get(old).set(moved);
+    place(i + 1);
+    f.end();
+  };
+  f.get(REC).if();
+  f.i32(0).mem('i32.load', S.rip).i32(0).mem('i32.load', S.codeBase).op('i32.sub').tee(to).set(moved);
+  place(0);
+  f.end();
+}
+
 /** Notes where an indirect jump goes, and continues at S.rip when its page is in the software TLB as executable and the instruction is decoded; else leave. */
 function dispatch(fetchAt: FetchAt): FunctionEmitter {
   const f = new FunctionEmitter(HANDLER_TYPE.params);
   const linear = f.local(I64), entry = f.local(I32), page = f.local(I32), record = f.local(I32), mode = f.local(I32), hpaPage = f.local(I32), jump = f.local(I32), key = f.local(I64);
-  f.get(REC).if();
-  f.i32(0).mem('i32.load', S.rip).i32(0).mem('i32.load', S.codeBase).op('i32.sub').tee(page).get(REC).mem('i32.load', R.jumped).op('i32.ne').if();
-  f.get(REC).get(REC).mem('i32.load', R.jumped).mem('i32.store', R.jumpedBefore).get(REC).get(page).mem('i32.store', R.jumped).end().end();
+  noteJump(f, [page, record, jump]);
   f.i32(0).mem('i64.load', S.rip).i32(0).mem('i64.load', S.csBase).op('i64.add').set(linear);
   f.i32(0).mem('i32.load', S.mode).tee(mode).i32(MODE.bits64).op('i32.ne').if();
   f.get(linear).i64(0xffff_ffffn).op('i64.and').set(linear).end();

@@ -24,13 +24,17 @@ export const R = {
   disp: 32, // i64: displacement; near branches: target relative to S.codeBase
   imm: 40, // i64: immediate as encoded and extended; direct far branches: offset
   target: 48, // u32: record of the branch target once known; else second immediate or far selector
-  jumped: 48, // i32, indirect near jumps: where the last one went, relative to S.codeBase; 0: not known. A hint for the compiler
-  jumpedBefore: 16, // i32: where it had gone before it went there
   segBase: 52, // i32: address of the segment's entry in the state (its base comes first), or ZERO_SLOT
   code: 56, // u16: iced Code
   cost: 58, // u16: static cycles (cycle mode)
   reg: 60, // 4 x u8: register numbers of operands 0-3
 } as const;
+
+/**
+ * Of indirect near jumps, which have one operand at most: where they went, relative to S.codeBase, the last place first, all different;
+ * 0: not known. Hints for the compiler. i32 each.
+ */
+export const JUMPED = [48, 12, 16] as const;
 
 export const RF_REP = 1, RF_REPNE = 2, RF_LOCK = 4, RF_SAME_PAGE = 8;
 /** Hints of the timing core about the instruction, in bits 4-6 of the flags. */

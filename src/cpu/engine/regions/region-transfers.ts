@@ -88,7 +88,8 @@ export abstract class RegionTransfers extends RegionMemory {
   /** ORs: a page is not in the software TLB for execution any more, where the dispatcher would leave, or it is another one. */
   protected pageMoved(page: CodePage): void {
     const { f } = this;
-    f.get(this.codeBase).i32(0).mem('i64.load', S.csBase).op('i64.add');
+    f.get(this.codeBase);
+    if (!this.is64) f.i32(0).mem('i64.load', S.csBase).op('i64.add');
     const distance = this.distanceTo(page);
     if (distance !== 0) f.i64(BigInt(distance)).op('i64.add');
     if (!this.is64) f.i64(0xffff_ffffn).op('i64.and');

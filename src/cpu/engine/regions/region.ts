@@ -1,10 +1,10 @@
 /**
  * Regions: the decoded instructions that the compiler joins into one function, as a graph of basic blocks.
  *
- * A region grows from a hot record over branches, calls and returns, those of indirect jumps that went there last, over records that the interpreter has decoded already: the
- * compiler decodes nothing, so that both engines meet the same records (which cycle mode prices). It may go on in other pages that
- * the software TLB knows for execution now; when it runs, it looks there again each time that it goes to another page. Whatever is
- * not in the region is an exit: a tail call to the record's handler.
+ * A region grows from a hot record over branches, calls and returns, and to where indirect jumps went last, over records that the
+ * interpreter has decoded already: the compiler decodes nothing, so that both engines meet the same records (which cycle mode prices).
+ * It may go on in other pages that the software TLB knows for execution now; when it runs, it looks there again each time that it
+ * goes to another page. Whatever is not in the region is an exit: a tail call to the record's handler.
  */
 
 import type { LinearMemory } from '../../../mem/linear-memory.js';
@@ -12,7 +12,7 @@ import { TLB_ENTRIES, TLB_ENTRY_BYTES } from '../../../mmu/tlb.js';
 import { MODE, S } from '../../state.js';
 import { CODE_PAGE_TABLE } from '../code-cache.js';
 import type { HandlerInfo, Handlers } from '../handlers.js';
-import { P, PAGE_HEADER, R, RECORD_BYTES, RF_SAME_PAGE } from '../record.js';
+import { JUMPED, P, PAGE_HEADER, R, RECORD_BYTES, RF_SAME_PAGE } from '../record.js';
 
 /** Bounds of one region: they bound the time that compiling it takes. */
 const MAX_INSTRUCTIONS = 200, MAX_BLOCKS = 80;
@@ -107,7 +107,7 @@ export class RegionReader {
   /** Where an indirect jump has gone last. */
   private jumped(pages: CodePage[], page: CodePage, record: number): Place[] {
     const places: Place[] = [];
-    for (const at of [R.jumped, R.jumpedBefore]) {
+    for (const at of JUMPED) {
       const displacement = this.m.i32[(record + at) >>> 2]!;
       const to = displacement === 0 ? undefined : this.elsewhere(pages, page, displacement);
       if (to !== undefined) places.push(to);
