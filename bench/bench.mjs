@@ -139,5 +139,5 @@ for (const bits of widths) {
   results.push(print(bits, found, counts));
 }
 console.log('\nRatios are of times: below 1 is faster. The mean is the geometric one. A repeated string instruction counts once, so the part strings has no meaningful M/s.');
-const compared = o.comparison ? await comparison(root, o.quick) : undefined;
+const compared = o.comparison ? await comparison(root, o.quick, times) : undefined;
 if (o.json !== undefined) writeFileSync(o.json, `${JSON.stringify({ ...about, times, rounds, results, comparison: compared }, null, 2)}\n`);

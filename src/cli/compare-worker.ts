@@ -19,6 +19,7 @@ import { SeededDisk } from '../machine/disks.js';
 import type { Machine } from '../machine/machine.js';
 import { parseProfile } from '../machine/profile.js';
 import { FileDisk, openOutput } from './files.js';
+import { makingRegion } from './region-modules.js';
 import { traceTo } from './trace-output.js';
 
 export interface Job {
@@ -62,7 +63,7 @@ function work(job: Job): FromWorker {
     return samplingOf(running);
   };
   const result = runPath({
-    path: job.path, profile, images: job.images, workloads, quick: job.quick, seed: job.seed, mode: 'cycle', engine: job.engine, disk, observe,
+    path: job.path, profile, images: job.images, workloads, quick: job.quick, seed: job.seed, mode: 'cycle', engine: job.engine, makingRegion, disk, observe,
     tap: (frame, cycle) => void frames.push([frame.slice(), cycle]),
     progress: (workload) => post({ kind: 'progress', workload }),
     finished: (w, measurement, soFar) => post({

@@ -17,6 +17,8 @@ export interface ExperimentRequest {
   readonly mode: TimeMode;
   /** Default `auto`. */
   readonly engine?: EngineChoice | undefined;
+  /** MachineConfig. */
+  readonly makingRegion?: MachineConfig['makingRegion'];
   /** The disk; default: generated from the seed. Written sectors stay in memory. */
   readonly disk?: DiskBackend | undefined;
 }
@@ -33,6 +35,7 @@ export function experimentMachine(request: ExperimentRequest): MachineConfig {
     profile,
     mode,
     engine: request.engine ?? 'auto',
+    makingRegion: request.makingRegion,
     boot: bootOf(path, images, guestSpecification(workloads, quick)),
     disks: [{ backend: request.disk ?? new SeededDisk(DISK_SECTORS, seed) }],
     nic: { model: 'e1000' },

@@ -72,9 +72,13 @@ export interface MachineConfig {
   readonly classifyCode?: CodeClassifier;
   /** Host milliseconds, for the statistics of compiling alone: nothing depends on them. Default: they read 0. */
   readonly stopwatch?: () => number;
+  /** Called where a compiled region's module of so many bytes is made: returns what `make` returns. For hosts that can be told how to treat it. */
+  readonly makingRegion?: MakingRegion | undefined;
   /** Cycles a second; default the profile's. */
   readonly frequencyHz?: number;
 }
+
+export type MakingRegion = <T>(bytes: number, make: () => T) => T;
 
 /**
  * A point of a run: instructions retired by all vCPUs since power-on, then events (an exception or interrupt delivered, a VM exit) since

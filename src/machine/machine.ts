@@ -43,10 +43,10 @@ const ATTR_CODE = 0xc09b, ATTR_DATA = 0xc093;
 const X2APIC_BIT = 1 << 21;
 const FOUR_GIB = 0x1_0000_0000;
 
-function compilerFor({ engine, mode, stopwatch }: MachineConfig): CompilerOptions | undefined {
+function compilerFor({ engine, mode, stopwatch, makingRegion }: MachineConfig): CompilerOptions | undefined {
   if (engine === 'interpreter') return undefined;
   const options = engine === 'compiler' ? EAGER_COMPILER : mode === 'cycle' ? CYCLE_COMPILER : DEFAULT_COMPILER;
-  return { ...options, ...(stopwatch === undefined ? {} : { stopwatch }) };
+  return { ...options, ...(stopwatch === undefined ? {} : { stopwatch }), ...(makingRegion === undefined ? {} : { making: makingRegion }) };
 }
 
 /** A configuration that cannot be built. The message is one line. */

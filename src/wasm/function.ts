@@ -131,7 +131,7 @@ export class FunctionEmitter {
   setGlobal(index: number): this {
     return this.with(OP['global.set'], index);
   }
-  /** An imported constant (`ModuleBuilder.importGlobals`). */
+  /** An imported constant (`ModuleBuilder.importConstants`). */
   global(index: number): this {
     return this.with(OP['global.get'], index);
   }

@@ -44,13 +44,15 @@ export interface CompilerOptions {
   readonly maxBytes: number;
   /** Host milliseconds, for the statistics. */
   readonly stopwatch?: () => number;
+  /** Called where a module of so many bytes is made: returns what `make` returns. */
+  readonly making?: <T>(bytes: number, make: () => T) => T;
 }
 export const DEFAULT_COMPILER: CompilerOptions = { sample: 10_000, threshold: 2, coveredThreshold: 12, longest: 500_000, maxRegions: 2000, maxBytes: 12 << 20 };
 /**
- * In cycle mode a region gains less than in functional mode, and its code is twice as long: the host needs up to 20 ms to compile one, on all
- * its threads. A place must have been seen for as long as that, about a million cycles.
+ * In cycle mode a region gains less than in functional mode, and its code is twice as long: the host needs 5 to 20 ms for one, on all its
+ * threads. 0.4 million cycles are about 10 ms of interpreting; docs/performance.md has other numbers of looks.
  */
-export const CYCLE_COMPILER: CompilerOptions = { ...DEFAULT_COMPILER, threshold: 100 };
+export const CYCLE_COMPILER: CompilerOptions = { ...DEFAULT_COMPILER, threshold: 40 };
 
 /** `--engine compiler`: as little as possible is interpreted. For tests, and to see what compiling costs. */
 export const EAGER_COMPILER: CompilerOptions = { ...DEFAULT_COMPILER, sample: 500, threshold: 0 };
@@ -277,7 +279,8 @@ export class Compiler {
     builderOfModule.importGlobal = 'entered';
     builderOfModule.importConstants(places.list.length);
     builderOfModule.add(emitter, HANDLER_TYPE.results, 'region');
-    const bytes = builderOfModule.finish(), module = new Wasm.Module(bytes);
+    const bytes = builderOfModule.finish(), make = (): WasmModule => new Wasm.Module(bytes);
+    const module = this.options.making?.(bytes.length, make) ?? make();
     const template = templateOf(this.site, order, places.list, assumed, module, bytes.length);
     return { pages, records, places: places.list, bytes: bytes.length, module, template };
   }
