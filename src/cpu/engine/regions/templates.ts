@@ -7,7 +7,7 @@
  * that has an offset.
  *
  * Invariant: a template is installed only where everything holds that was compiled into it: the pages' physical addresses and accounts,
- * every word of every record that the region has (the links of branches apart), and the handlers of all. So it is the module that
+ * every word of every record that the region has (notes of where branches and jumps have gone apart), and the handlers of all. So it is the module that
  * compiling there could have made; where more has been decoded since, that would only have had more blocks.
  */
 
@@ -16,14 +16,15 @@ import type { WasmModule } from '../../../wasm/host.js';
 import { S } from '../../state.js';
 import { CODE_PAGE_TABLE } from '../code-cache.js';
 import type { HandlerInfo, Handlers } from '../handlers.js';
-import { P, PAGE_HEADER, R, RECORD_BYTES } from '../record.js';
+import { JUMPED, P, PAGE_HEADER, R, RECORD_BYTES } from '../record.js';
 import type { Assumed } from './assumed.js';
 import type { Place } from './places.js';
 import { type Block, edgesOf } from './region.js';
 import type { HitTables } from './region-timing.js';
 
 const WORDS = RECORD_BYTES / 4;
-const TARGET = R.target / 4;
+/** Words in which the interpreter notes where a branch, or an indirect jump, has gone: no part of the instruction. */
+const LINK: readonly number[] = [R.target / 4], NOTES: readonly number[] = JUMPED.map((at) => at / 4), NONE: readonly number[] = [];
 /** The longest way back, in records, to one that has an offset: those between are lines. */
 const MAX_BEHIND = 400;
 /** WebAssembly bytes that are kept; beyond, all templates are given up. The host needs some ten times as many (compiler.ts). */
@@ -145,8 +146,8 @@ function find({ m, handlers, interpreter }: Site, t: Template, structure: number
       if (kindOf(handler, handlers) !== kind || (target >= 0 && u32[(at + R.target) >>> 2] !== records[target])) return undefined;
     } else {
       if (handlers.info(handler) !== info) return undefined;
-      const links = info.usage.ends === 'branch' || info.usage.ends === 'branchIf';
-      for (let w = 1; w < WORDS; w++) if (words[w] !== u32[(at >>> 2) + w] && !(links && w === TARGET)) return undefined;
+      const { ends } = info.usage, noted = ends === 'jump' ? NOTES : ends === undefined ? NONE : LINK;
+      for (let w = 1; w < WORDS; w++) if (words[w] !== u32[(at >>> 2) + w] && !noted.includes(w)) return undefined;
     }
     if (info !== undefined || kind === 'line') instructions.push(at);
   }
