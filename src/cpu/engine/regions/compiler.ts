@@ -50,9 +50,9 @@ export interface CompilerOptions {
 export const DEFAULT_COMPILER: CompilerOptions = { sample: 10_000, threshold: 2, coveredThreshold: 12, longest: 500_000, maxRegions: 2000, maxBytes: 12 << 20 };
 /**
  * In cycle mode a region gains less than in functional mode, and its code is twice as long: the host needs 5 to 20 ms for one, on all its
- * threads. 0.4 million cycles are about 10 ms of interpreting; docs/performance.md has other numbers of looks.
+ * threads. 1.5 million cycles are some 30 ms of interpreting; docs/performance.md has other numbers of looks.
  */
-export const CYCLE_COMPILER: CompilerOptions = { ...DEFAULT_COMPILER, threshold: 40 };
+export const CYCLE_COMPILER: CompilerOptions = { ...DEFAULT_COMPILER, threshold: 150 };
 
 /** `--engine compiler`: as little as possible is interpreted. For tests, and to see what compiling costs. */
 export const EAGER_COMPILER: CompilerOptions = { ...DEFAULT_COMPILER, sample: 500, threshold: 0 };
