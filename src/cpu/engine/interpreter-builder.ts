@@ -13,11 +13,12 @@ import { FunctionEmitter } from '../../wasm/function.js';
 import { I32 } from '../../wasm/opcodes.js';
 import { V } from './arithmetic-builder.js';
 import { CodeBuilder } from './code-builder.js';
-import type { Form, OperandKind } from './forms.js';
+import type { Form } from './forms.js';
 import { helperId } from './helpers.js';
 import {
-  ACCESS_READ, ACCESS_RMW, ACCESS_WRITE, BRANCH_ALWAYS, BRANCH_NOT_TAKEN, BRANCH_TAKEN, DATA_WRITE, FETCH_AT, HANDLER_TYPE, IMPORT_INDEX, TIMING_INDEX,
+  ACCESS_READ, ACCESS_WRITE, BRANCH_ALWAYS, BRANCH_NOT_TAKEN, BRANCH_TAKEN, DATA_WRITE, FETCH_AT, HANDLER_TYPE, IMPORT_INDEX, TIMING_INDEX,
 } from './host-imports.js';
+import { InterpreterOperand } from './interpreter-operand.js';
 import { R, RECORD_BYTES, RF_HINT_SHIFT, RF_REP, RF_REPNE } from './record.js';
 import { SHARED_FUNCTIONS } from './shared-functions.js';
 
@@ -83,6 +84,10 @@ export class InterpreterBuilder extends CodeBuilder {
   field(offset: number, width: 8 | 16 | 32 | 64): Val {
     this.f.get(REC);
     return this.loadAt(width, offset);
+  }
+  /** Puts on the wasm stack the address of the register that operand `index` is. */
+  pushRegisterAddress(index: number): void {
+    this.f.get(REC).mem('i32.load', R.op + 4 * index);
   }
 
   // ---- addresses
@@ -359,75 +364,5 @@ export class InterpreterBuilder extends CodeBuilder {
     if (!this.ended) this.next();
     this.f.op('unreachable');
     return this.f;
-  }
-}
-
-class InterpreterOperand implements Operand {
-  readonly width: Width;
-  readonly isMemory: boolean;
-  readonly isImmediate: boolean;
-  wasWritten = false;
-  private address: Val | undefined;
-  private access: Access | undefined;
-
-  constructor(
-    private readonly b: InterpreterBuilder,
-    private readonly k: OperandKind,
-    readonly index: number,
-  ) {
-    this.width = k.width;
-    this.isMemory = k.kind === 'mem' || (k.kind === 'rm' && b.variant.addressing !== 'register');
-    this.isImmediate = k.kind === 'imm' || k.kind === 'one';
-  }
-
-  ea(): Val {
-    if (!this.isMemory) throw new Error('a register operand has no effective address');
-    return (this.address ??= this.b.operandEa());
-  }
-  read(): Val {
-    const { b, k } = this;
-    if (this.isMemory) {
-      const kind = b.isWritten(this.index) ? ACCESS_RMW : ACCESS_READ;
-      this.access = b.accessOperand(this.ea(), 0, this.width, kind);
-      return b.readAccess(this.access, this.width);
-    }
-    switch (k.kind) {
-      case 'fixed':
-        return b.getState(k.address, this.width as 8);
-      case 'one':
-        return b.c(this.width, 1);
-      case 'imm':
-        if (k.second) return b.field(R.target, this.width as 8);
-        return b.field(R.imm, this.width as 8);
-      case 'reg':
-      case 'rm':
-        b.f.get(REC).mem('i32.load', R.op + 4 * this.index);
-        return b.loadAt(this.width, 0);
-      default:
-        throw new Error(`operand ${this.index} (${k.kind}) cannot be read by a body`);
-    }
-  }
-  write(v: Val): void {
-    const { b, k } = this;
-    this.wasWritten = true;
-    if (v.width !== this.width) throw new Error(`a ${v.width}-bit value for a ${this.width}-bit operand`);
-    if (this.isMemory) {
-      const a = this.access?.kind === ACCESS_RMW ? this.access : b.accessOperand(this.ea(), 0, this.width, ACCESS_WRITE);
-      return b.writeAccess(a, v);
-    }
-    const address = (): void => {
-      if (k.kind === 'fixed') b.f.i32(0);
-      else if (k.kind === 'reg' || k.kind === 'rm') b.f.get(REC).mem('i32.load', R.op + 4 * this.index);
-      else throw new Error(`operand ${this.index} (${k.kind}) cannot be written by a body`);
-    };
-    b.writeRegister(address, k.kind === 'fixed' ? k.address : 0, v);
-  }
-  readAt(displacement: Val | number, width: Width): Val {
-    const a = this.b.accessOperand(this.ea(), displacement, width, this.b.isWritten(this.index) ? ACCESS_RMW : ACCESS_READ);
-    return this.b.readAccess(a, width);
-  }
-  writeAt(displacement: Val | number, v: Val): void {
-    this.wasWritten = true;
-    this.b.writeAccess(this.b.accessOperand(this.ea(), displacement, v.width, ACCESS_WRITE), v);
   }
 }
