@@ -10,6 +10,8 @@ import { TLB_POOL_BASE, TLB_POOL_SIZE } from '../mem/layout.js';
 
 export const TLB_ENTRIES = 4096;
 export const TLB_ENTRY_BYTES = 32;
+/** Byte offsets of an entry's fields, as emitted code has them: tlb.ts has the layout. */
+export const TLB_ENTRY = { tagRead: 0, tagWrite: 8, addend: 16, hpaPage: 20, tagExec: 24 } as const;
 export const TLB_BYTES = TLB_ENTRIES * TLB_ENTRY_BYTES;
 export const SLOTS = TLB_POOL_SIZE / TLB_BYTES;
 export const WORDS = TLB_ENTRY_BYTES / 4;

@@ -30,7 +30,7 @@ import {
   type AccessTag, BUCKETS, FREE, GLOBAL, LARGE_SHIFT, LOGGED, SLOTS, TAG_READ, TAG_WRITE, TLB_BYTES, TLB_ENTRIES, TLB_ENTRY_BYTES, TlbSlots, WORDS,
 } from './tlb-slots.js';
 
-export { type AccessTag, TAG_READ, TAG_WRITE, TLB_BYTES, TLB_ENTRIES, TLB_ENTRY_BYTES } from './tlb-slots.js';
+export { type AccessTag, TAG_READ, TAG_WRITE, TLB_BYTES, TLB_ENTRIES, TLB_ENTRY, TLB_ENTRY_BYTES } from './tlb-slots.js';
 
 /** Why a tag is withheld: bits that may come together. */
 export const WITHHELD = {

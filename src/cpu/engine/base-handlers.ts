@@ -4,7 +4,7 @@
  * Invariant: whoever leaves has stored `left` in S.left and the exact RIP in S.rip.
  */
 
-import { TLB_ENTRIES } from '../../mmu/tlb.js';
+import { TLB_ENTRIES, TLB_ENTRY } from '../../mmu/tlb.js';
 import { RAM_BASE } from '../../mem/layout.js';
 import { FunctionEmitter } from '../../wasm/function.js';
 import { Wasm, type WasmModule } from '../../wasm/host.js';
@@ -91,9 +91,9 @@ function dispatch(fetchAt: FetchAt): FunctionEmitter {
   f.i32(0).mem('i32.load', S.mode).tee(mode).i32(MODE.bits64).op('i32.ne').if();
   f.get(linear).i64(0xffff_ffffn).op('i64.and').set(linear).end();
   f.i32(0).mem('i32.load', S.tlb).get(linear).i64(12n).op('i64.shr_u').op('i32.wrap_i64').i32(TLB_ENTRIES - 1).op('i32.and').i32(5).op('i32.shl').op('i32.add').set(entry);
-  f.get(entry).mem('i64.load', 24).get(linear).i64(-4096n).op('i64.and').op('i64.ne').if();
+  f.get(entry).mem('i64.load', TLB_ENTRY.tagExec).get(linear).i64(-4096n).op('i64.and').op('i64.ne').if();
   leave(f).end();
-  f.get(entry).mem('i32.load', 20).set(hpaPage);
+  f.get(entry).mem('i32.load', TLB_ENTRY.hpaPage).set(hpaPage);
   jumpEntry(f, linear);
   f.set(jump).get(linear);
   addJumpKey(f, mode);
@@ -163,8 +163,8 @@ function straddle(): FunctionEmitter {
     f.get(linear).i64(0xffff_ffffn).op('i64.and').set(linear).end();
     f.i32(0).mem('i32.load', S.tlb).get(linear).i64(12n).op('i64.shr_u').op('i32.wrap_i64').i32(TLB_ENTRIES - 1).op('i32.and').i32(5).op('i32.shl').op('i32.add').set(entry);
     f.get(REC).mem('i32.load', R.target).tee(target).op('i32.eqz');
-    f.get(entry).mem('i64.load', 24).get(linear).op('i64.ne').op('i32.or');
-    f.get(entry).mem('i32.load', 20).get(REC).mem('i32.load', R.disp).op('i32.ne').op('i32.or').if();
+    f.get(entry).mem('i64.load', TLB_ENTRY.tagExec).get(linear).op('i64.ne').op('i32.or');
+    f.get(entry).mem('i32.load', TLB_ENTRY.hpaPage).get(REC).mem('i32.load', R.disp).op('i32.ne').op('i32.or').if();
     leave(f).end();
     go(f, target);
   });

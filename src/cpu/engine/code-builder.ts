@@ -6,7 +6,7 @@ import type { Builder, ConditionCode, FlagName, FloatVal, Operand, Val, Variable
 import type { InsnHelper } from '../insn.js';
 import { FS, RSP, S, SEG, SS, gprAddress, segAddress } from '../state.js';
 import { F32, F64, I32, I64, type OpName, type SimdOpName } from '../../wasm/opcodes.js';
-import { TLB_ENTRIES } from '../../mmu/tlb.js';
+import { TLB_ENTRIES, TLB_ENTRY } from '../../mmu/tlb.js';
 import { ArithmeticBuilder, wasmType } from './arithmetic-builder.js';
 import { copyBytes, fillBytes, repeatBytes } from './bulk-memory.js';
 
@@ -286,9 +286,9 @@ export abstract class CodeBuilder extends ArithmeticBuilder implements Builder {
     this.get(bytes).f.op('i64.extend_i32_u').i64(1n).op('i64.sub').set(last);
     f.i32(0).mem('i32.load', S.tlb);
     this.get(linear).f.i64(12n).op('i64.shr_u').op('i32.wrap_i64').i32(TLB_ENTRIES - 1).op('i32.and').i32(5).op('i32.shl').op('i32.add').set(entry);
-    this.get(linear).f.op('i32.wrap_i64').get(entry).mem('i32.load', 16).op('i32.add').i32(0);
+    this.get(linear).f.op('i32.wrap_i64').get(entry).mem('i32.load', TLB_ENTRY.addend).op('i32.add').i32(0);
     // A stretch that leaves the page has another tag than the page that the entry is for.
-    this.get(linear).f.get(last).op('i64.add').i64(-4096n).op('i64.and').get(entry).mem('i64.load', write ? 8 : 0).op('i64.eq');
+    this.get(linear).f.get(last).op('i64.add').i64(-4096n).op('i64.and').get(entry).mem('i64.load', write ? TLB_ENTRY.tagWrite : TLB_ENTRY.tagRead).op('i64.eq');
     if (this.codeSize !== 64) {
       const segmentEntry = this.segmentEntry(segment);
       this.get(segmentEntry).f.mem('i32.load', SEG.slow).op('i32.eqz').op('i32.and');

@@ -5,7 +5,7 @@
  * the software TLB inline (mmu/tlb.ts has the entry's layout) and call `access` on a miss.
  */
 
-import { TLB_ENTRIES } from '../../mmu/tlb.js';
+import { TLB_ENTRIES, TLB_ENTRY } from '../../mmu/tlb.js';
 import type { Operand, Val, Width } from '../builder.js';
 import type { InsnHelper } from '../insn.js';
 import { FS, GS, LEFT_BY, S, SCRATCH_DATA, SEG, segAddress } from '../state.js';
@@ -157,8 +157,8 @@ export class InterpreterBuilder extends CodeBuilder {
     this.get(linear);
     if (width > 8) f.i64(BigInt(width / 8 - 1)).op('i64.add');
     f.i64(-4096n).op('i64.and');
-    f.get(entry).mem('i64.load', (kind & ACCESS_WRITE) !== 0 ? 8 : 0).op('i64.eq').if();
-    this.get(linear).f.op('i32.wrap_i64').get(entry).mem('i32.load', 16).op('i32.add').set(address);
+    f.get(entry).mem('i64.load', (kind & ACCESS_WRITE) !== 0 ? TLB_ENTRY.tagWrite : TLB_ENTRY.tagRead).op('i64.eq').if();
+    this.get(linear).f.op('i32.wrap_i64').get(entry).mem('i32.load', TLB_ENTRY.addend).op('i32.add').set(address);
     f.op('else');
     this.saveLeft();
     f.get(REC);

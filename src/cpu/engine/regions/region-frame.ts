@@ -118,30 +118,38 @@ export abstract class RegionFrame extends RegionState {
     this.cycles += this.timing === undefined ? 1 : this.m.u16[(this.step.record + R.cost) >>> 1]!;
     this.retired++;
   }
+  /** Puts on the wasm stack: LEFT as if the block had been charged so far. */
+  protected pushLeft(): void {
+    this.f.get(LEFT);
+    if (this.cycles !== 0) this.f.i32(this.cycles).op('i32.sub');
+  }
   /** Subtracts and counts what has run. */
   protected flush(): void {
-    const { f } = this;
-    if (this.cycles !== 0) f.get(LEFT).i32(this.cycles).op('i32.sub').set(LEFT);
-    if (this.timing !== undefined && this.retired !== 0) this.addRetired(this.retired);
+    if (this.cycles !== 0) {
+      this.pushLeft();
+      this.f.set(LEFT);
+    }
+    this.addRetired(this.retired);
     this.cycles = this.retired = 0;
   }
+  /** Cycle mode: functional mode counts by cycles. */
   protected addRetired(n: number): void {
-    this.f.i32(0).i32(0).mem('i32.load', S.retired).i32(n).op('i32.add').mem('i32.store', S.retired);
+    if (this.timing !== undefined && n !== 0) this.f.i32(0).i32(0).mem('i32.load', S.retired).i32(n).op('i32.add').mem('i32.store', S.retired);
   }
   /** Around a call that may look at the time or change it: S.left (and S.retired) as if the block had been charged so far. */
   protected saveLeft(): void {
     const { f } = this;
-    f.i32(0).get(LEFT);
-    if (this.cycles !== 0) f.i32(this.cycles).op('i32.sub');
+    f.i32(0);
+    this.pushLeft();
     f.mem('i32.store', S.left);
-    if (this.timing !== undefined && this.retired !== 0) this.addRetired(this.retired);
+    this.addRetired(this.retired);
   }
   protected restoreLeft(): void {
     const { f } = this;
     f.i32(0).mem('i32.load', S.left);
     if (this.cycles !== 0) f.i32(this.cycles).op('i32.add');
     f.set(LEFT);
-    if (this.timing !== undefined && this.retired !== 0) this.addRetired(-this.retired);
+    this.addRetired(-this.retired);
     this.timing?.forget();
   }
 

@@ -2,7 +2,7 @@
  * The part of a region's builder that accesses memory: the software-TLB probe inline, and what happens where it misses.
  */
 
-import { TLB_ENTRIES } from '../../../mmu/tlb.js';
+import { TLB_ENTRIES, TLB_ENTRY } from '../../../mmu/tlb.js';
 import type { LinearMemory } from '../../../mem/linear-memory.js';
 import { ZERO_SLOT } from '../../../mem/layout.js';
 import { I32 } from '../../../wasm/opcodes.js';
@@ -15,11 +15,9 @@ import type { Access } from '../interpreter-builder.js';
 import { R, RF_HINT_SHIFT } from '../record.js';
 import { type Assumed, pushNotAssumed } from './assumed.js';
 import type { KnownPage, KnownPages } from './known-pages.js';
-import { LEFT, RegionFrame, type RegionImports } from './region-frame.js';
+import { RegionFrame, type RegionImports } from './region-frame.js';
 
 const ENTRY_MASK = (TLB_ENTRIES - 1) << 5;
-/** Places in an entry: mmu/tlb.ts. */
-const TAG_READ = 0, TAG_WRITE = 8, ADDEND = 16;
 
 export abstract class RegionMemory extends RegionFrame {
   /** Memory accesses of the instruction so far. */
@@ -103,10 +101,10 @@ export abstract class RegionMemory extends RegionFrame {
   private slowPath(linear: Val, width: Width, kind: number, segment: number, address: number): void {
     const { f } = this;
     this.storeSlowly();
-    if (this.timing !== undefined && this.retired !== 0) this.addRetired(this.retired);
+    this.addRetired(this.retired);
     this.places.get('record', this.record);
-    this.get(linear).f.i32((width / 8) | (kind << 8)).i32(segment).get(LEFT);
-    if (this.cycles !== 0) f.i32(this.cycles).op('i32.sub');
+    this.get(linear).f.i32((width / 8) | (kind << 8)).i32(segment);
+    this.pushLeft();
     this.flagOperands();
     f.call(this.imports.slowAccess).tee(address).op('i32.eqz').usually(false).if();
     this.returnNow();
@@ -136,7 +134,7 @@ export abstract class RegionMemory extends RegionFrame {
     const probe = (): number => {
       const entry = this.tlbEntry(() => this.get(linear));
       this.pushPage(linear, width);
-      f.get(entry).mem('i64.load', write ? TAG_WRITE : TAG_READ);
+      f.get(entry).mem('i64.load', write ? TLB_ENTRY.tagWrite : TLB_ENTRY.tagRead);
       return entry;
     };
     const addressBy = (pushAddend: () => void): void => {
@@ -154,8 +152,8 @@ export abstract class RegionMemory extends RegionFrame {
       this.leaveHere();
       f.end();
       // A page that must be writable is remembered by that tag: then it is right for reads, too.
-      f.get(entry).mem('i64.load', remembered.writable ? TAG_WRITE : TAG_READ).set(remembered.tag);
-      f.get(entry).mem('i32.load', ADDEND).set(remembered.addend);
+      f.get(entry).mem('i64.load', remembered.writable ? TLB_ENTRY.tagWrite : TLB_ENTRY.tagRead).set(remembered.tag);
+      f.get(entry).mem('i32.load', TLB_ENTRY.addend).set(remembered.addend);
       this.timing?.forgetPage(pageBit);
       f.end();
       addressBy(() => void f.get(remembered.addend));
@@ -164,11 +162,11 @@ export abstract class RegionMemory extends RegionFrame {
       f.op('i64.ne').usually(false).if();
       this.leaveHere();
       f.end();
-      addressBy(() => void f.get(entry).mem('i32.load', ADDEND));
+      addressBy(() => void f.get(entry).mem('i32.load', TLB_ENTRY.addend));
     } else {
       const entry = probe();
       f.op('i64.eq').usually(true).if();
-      addressBy(() => void f.get(entry).mem('i32.load', ADDEND));
+      addressBy(() => void f.get(entry).mem('i32.load', TLB_ENTRY.addend));
       f.op('else');
       this.slowPath(linear, width, kind, segment, address);
       f.end();

@@ -3,6 +3,7 @@
  * whether the page that it leads to is still the one that was compiled.
  */
 
+import { TLB_ENTRY } from '../../../mmu/tlb.js';
 import { I32 } from '../../../wasm/opcodes.js';
 import type { Val } from '../../builder.js';
 import { MODE, S } from '../../state.js';
@@ -62,8 +63,8 @@ export abstract class RegionTransfers extends RegionMemory {
     f.get(jump).mem('i64.load', JUMP.key).get(this.wide);
     if (!this.is64) f.i64(jumpKeyOf(MODE.bits32)).op('i64.add');
     f.op('i64.eq');
-    f.get(entry).mem('i64.load', 24).get(this.wide).i64(-4096n).op('i64.and').op('i64.eq').op('i32.and');
-    f.get(entry).mem('i32.load', 20).get(jump).mem('i32.load', JUMP.hpaPage).op('i32.eq').op('i32.and');
+    f.get(entry).mem('i64.load', TLB_ENTRY.tagExec).get(this.wide).i64(-4096n).op('i64.and').op('i64.eq').op('i32.and');
+    f.get(entry).mem('i32.load', TLB_ENTRY.hpaPage).get(jump).mem('i32.load', JUMP.hpaPage).op('i32.eq').op('i32.and');
     f.get(LEFT).get(this.spare).op('i32.gt_s').op('i32.and');
     this.aside(() => {
       if (timing !== undefined) this.arriveOn(jump);
@@ -95,8 +96,8 @@ export abstract class RegionTransfers extends RegionMemory {
     if (!this.is64) f.i64(0xffff_ffffn).op('i64.and');
     f.set(this.wide);
     const entry = this.tlbEntry(() => f.get(this.wide));
-    f.get(entry).mem('i64.load', 24).get(this.wide).op('i64.ne').op('i32.or');
-    f.get(entry).mem('i32.load', 20).i32(page.hpaPage).op('i32.ne').op('i32.or');
+    f.get(entry).mem('i64.load', TLB_ENTRY.tagExec).get(this.wide).op('i64.ne').op('i32.or');
+    f.get(entry).mem('i32.load', TLB_ENTRY.hpaPage).i32(page.hpaPage).op('i32.ne').op('i32.or');
   }
   /** What comes with an edge's target: its page, if that is another one, becomes the one that runs; the fetch. */
   protected arrive(e: Edge, newLine = false): void {

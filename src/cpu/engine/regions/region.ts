@@ -8,7 +8,7 @@
  */
 
 import type { LinearMemory } from '../../../mem/linear-memory.js';
-import { TLB_ENTRIES, TLB_ENTRY_BYTES } from '../../../mmu/tlb.js';
+import { TLB_ENTRIES, TLB_ENTRY, TLB_ENTRY_BYTES } from '../../../mmu/tlb.js';
 import { MODE, S } from '../../state.js';
 import { CODE_PAGE_TABLE } from '../code-cache.js';
 import type { HandlerInfo, Handlers } from '../handlers.js';
@@ -135,8 +135,8 @@ export class RegionReader {
     const wide = u32[S.mode >>> 2] === MODE.bits64;
     const linear = BigInt.asUintN(wide ? 64 : 32, u64[S.codeBase >>> 3]! + u64[S.csBase >>> 3]! + BigInt(distance));
     const entry = u32[S.tlb >>> 2]! + Number((linear >> 12n) & BigInt(TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES;
-    if (u64[(entry + 24) >>> 3] !== linear) return undefined;
-    const hpaPage = u32[(entry + 20) >>> 2]!;
+    if (u64[(entry + TLB_ENTRY.tagExec) >>> 3] !== linear) return undefined;
+    const hpaPage = u32[(entry + TLB_ENTRY.hpaPage) >>> 2]!;
     let at = u32[(CODE_PAGE_TABLE >>> 2) + hpaPage]!;
     while (at !== 0 && u32[(at + P.mode) >>> 2] !== u32[S.mode >>> 2]) at = u32[(at + P.next) >>> 2]!;
     return at === 0 ? undefined : this.page(at, distance);

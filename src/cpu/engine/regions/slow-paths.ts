@@ -1,8 +1,8 @@
 /**
  * What regions call where their own code has no place for it: functions that every region shares.
  *
- * slowAccess: a memory access misses the software TLB, and the region cannot leave for it. It makes flags and `left` exact in the state (the region has stored its registers), then does
- * what the interpreter does.
+ * slowAccess: a memory access misses the software TLB, and the region cannot leave for it. It makes flags and `left` exact in the state
+ * (the region has stored its registers), then does what the interpreter does.
  */
 
 import { FunctionEmitter } from '../../../wasm/function.js';
