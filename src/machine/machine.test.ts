@@ -1,22 +1,13 @@
-import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { multibootImage } from '../../test/support/multiboot-image.js';
+import { loadProfile } from '../../test/support/path-machine.js';
+import { exitWith, le32, outb, tickProgram } from '../../test/support/tick-program.js';
 import { S } from '../cpu/state.js';
 import type { MachineConfig } from './config.js';
 import { Machine } from './machine.js';
 import { parseProfile } from './profile.js';
 
-const profile = parseProfile(JSON.parse(readFileSync(new URL('../../profiles/barcelona-2007.json', import.meta.url), 'utf8')), 'barcelona-2007.json');
-
-const CODE_BASE = 0x10_0020;
-const le32 = (v: number): number[] => [v & 255, (v >>> 8) & 255, (v >>> 16) & 255, v >>> 24];
-
-/** A Multiboot image with address fields: the code is at 1 MiB + 32. */
-function multibootImage(code: readonly number[]): Uint8Array {
-  const b = new Uint8Array(32 + code.length), v = new DataView(b.buffer), base = 0x10_0000;
-  [0x1bad_b002, 0x0001_0000, -(0x1bad_b002 + 0x0001_0000), base, base, 0, 0, base + 32].forEach((w, i) => v.setInt32(4 * i, w | 0, true));
-  b.set(code, 32);
-  return b;
-}
+const profile = loadProfile('barcelona-2007');
 
 function run(code: readonly number[], extra: Partial<MachineConfig> = {}) {
   const out: number[] = [];
@@ -25,27 +16,6 @@ function run(code: readonly number[], extra: Partial<MachineConfig> = {}) {
   });
   const stop = machine.run({ instructions: 5_000_000 });
   return { machine, stop, text: String.fromCharCode(...out) };
-}
-
-const exitWith = (v: number): number[] => [0xb0, v, 0xe6, 0xf4]; // mov al, v; out 0xf4, al
-const outb = (port: number, v: number): number[] => [0x66, 0xba, port & 255, port >> 8, 0xb0, v, 0xee]; // mov dx; mov al; out dx, al
-
-/** Sets up 8259 and 8254 (1193 Hz), halts until three ticks have come, and exits with 7. The IDT is at 0x20000. */
-function threeTicks(): number[] {
-  const body = (handler: number, pointer: number): number[] => [
-    0xbf, ...le32(0x2_0100), // mov edi, 0x20100: the gate of vector 0x20
-    0xc7, 0x07, ...le32((0x10 << 16) | (handler & 0xffff)), // mov dword [edi], selector and low offset
-    0xc7, 0x47, 0x04, ...le32((handler & 0xffff_0000) | 0x8e00), // mov dword [edi+4], high offset and type
-    0x0f, 0x01, 0x1d, ...le32(pointer), // lidt [pointer]
-    0xbc, ...le32(0x8_0000), // mov esp, 0x80000
-    ...outb(0x20, 0x11), ...outb(0x21, 0x20), ...outb(0x21, 4), ...outb(0x21, 1), ...outb(0x21, 0xfe),
-    ...outb(0x43, 0x34), ...outb(0x40, 0xe8), ...outb(0x40, 0x03),
-    0x31, 0xc9, 0xfb, // xor ecx, ecx; sti
-    0xf4, 0x83, 0xf9, 0x03, 0x75, 0xfa, // wait: hlt; cmp ecx, 3; jne wait
-    ...exitWith(7),
-  ];
-  const handler = CODE_BASE + body(0, 0).length, routine = [0x41, 0xb0, 0x20, 0xe6, 0x20, 0xcf]; // inc ecx; mov al, 0x20; out 0x20, al; iret
-  return [...body(handler, handler + routine.length), ...routine, 0xff, 0x07, ...le32(0x2_0000)];
 }
 
 describe('machine', () => {
@@ -68,7 +38,7 @@ describe('machine', () => {
   });
 
   it('HLT skips to the timer interrupt, and a run cut into pieces takes the same cycles', () => {
-    const code = threeTicks();
+    const code = tickProgram(3);
     const whole = run(code);
     expect(whole.stop).toEqual({ kind: 'debug-exit', value: 7 });
     const ticks = (whole.machine.cycles / whole.machine.frequencyHz) * 1193182;

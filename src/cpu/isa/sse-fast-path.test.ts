@@ -3,6 +3,7 @@
 import { expect, it } from 'vitest';
 import { Code, Decoder } from 'iced-x86';
 import { END, TestMachine } from '../../../test/support/machine-with.js';
+import { randomBits } from '../../../test/support/random-bits.js';
 import { ModuleBuilder } from '../../wasm/module.js';
 import { FunctionEmitter } from '../../wasm/function.js';
 import { V128 } from '../../wasm/opcodes.js';
@@ -15,16 +16,7 @@ import { binary, convert, convertToInteger, squareRoot } from '../fp/sse.js';
 import { insnFor } from '../insn.js';
 import { S } from '../state.js';
 
-let seed = 11;
-const random = (below: number): number => {
-  seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-  return Math.floor((seed / 2 ** 32) * below);
-};
-const bits = (n: number): bigint => {
-  let v = 0n;
-  for (let i = 0; i < n; i += 16) v = (v << 16n) | BigInt(random(65536));
-  return BigInt.asUintN(n, v);
-};
+const { random, bits } = randomBits(11);
 /** A float of `width` bits: few or all significant bits, exponents in the middle, at the ends, or alike. */
 function operand(width: 32 | 64): bigint {
   const fraction = width === 32 ? 23 : 52, exponents = width === 32 ? 8 : 11, top = 2 ** exponents - 1, middle = (top - 1) / 2;

@@ -5,18 +5,10 @@
 
 import { expect, it } from 'vitest';
 import { END, TestMachine } from '../../../test/support/machine-with.js';
+import { randomBits } from '../../../test/support/random-bits.js';
 import { RDI, S } from '../state.js';
 
-let seed = 5;
-const random = (below: number): number => {
-  seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-  return Math.floor((seed / 2 ** 32) * below);
-};
-const bits = (n: number): bigint => {
-  let v = 0n;
-  for (let i = 0; i < n; i += 16) v = (v << 16n) | BigInt(random(65536));
-  return BigInt.asUintN(n, v);
-};
+const numbers = randomBits(5), { random, bits } = numbers;
 /** Runs of ones and zeros at random places, or random bits. */
 function significand(n: number): bigint {
   const v = random(3) === 0 ? bits(n) : random(2) === 0 ? bits(n) & (-1n << BigInt(random(n))) : (1n << BigInt(random(n))) - (1n << BigInt(random(n)));
@@ -77,9 +69,9 @@ it.each([
     const registers = [register(), register(), register()], operand = memory?.() ?? 0n;
     // Nearly the same, but not a denormal.
     if (random(4) === 0) registers[1] = registers[0]! ^ (random(2) === 0 || ((registers[0]! >> 64n) & 0x7fffn) === 0n ? 0n : 1n << BigInt(random(63)));
-    const control = 0x3f | ([0, 2, 3][random(3)]! << 8) | ((random(6) === 0 ? random(4) : 0) << 10), before = seed;
+    const control = 0x3f | ([0, 2, 3][random(3)]! << 8) | ((random(6) === 0 ? random(4) : 0) << 10), before = numbers.seed;
     const fast = run(registers, operand, control);
-    seed = before;
+    numbers.seed = before;
     const slow = run(registers, operand, control & ~2);
     expect(fast, `${name}: ${registers.map((v) => v.toString(16)).join(' ')} and ${operand.toString(16)} with ${control.toString(16)}`).toEqual(slow);
   }
