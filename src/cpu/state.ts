@@ -118,7 +118,8 @@ function layOut(): { [K in FieldName]: number } & { end: number } {
   }
   out['end'] = at;
   if (at > STATE_BASE + STATE_SIZE) throw new Error('the CPU state does not fit its window');
-  return out as { [K in FieldName]: number } & { end: number };
+  // A copy: V8 keeps an object that properties were added to by name as a hash table, and this one is read everywhere.
+  return { ...out } as { [K in FieldName]: number } & { end: number };
 }
 
 /** Linear-memory address of each field of the running vCPU's state. */
