@@ -36,17 +36,30 @@ export class SetFunctions {
   }
 }
 
+/** How sets are gone through: lines at random, or lines one after the other, which usually are in the same way of their sets. */
+export type Order = 'random' | 'in order';
+
 /**
  * Makes a line the first of its set. Locals `set` and `line`; `victim` gets the line that falls out, and what `missed` emits is done when the
  * line was not there. Inline: a call costs as much as the work.
  */
-export function touch(f: FunctionEmitter, ways: number, set: number, line: number, victim: number, missed: () => void): void {
-  if (inVectors(ways)) touchVectors(f, ways, set, line, victim, missed);
+export function touch(f: FunctionEmitter, ways: number, set: number, line: number, victim: number, missed: () => void, order: Order = 'random'): void {
+  if (inVectors(ways)) touchVectors(f, ways, set, line, victim, missed, order);
   else touchWays(f, ways, set, line, victim, missed);
 }
 
 function touchWays(f: FunctionEmitter, ways: number, set: number, line: number, victim: number, missed: () => void): void {
   const at = f.local(I32), old = f.local(I32);
+  if (ways <= 4) {
+    f.get(line).set(victim).block();
+    for (let way = 0; way < ways; way++) {
+      f.get(set).mem('i32.load', 4 * way).set(old).get(set).get(victim).mem('i32.store', 4 * way);
+      f.get(old).set(victim).get(old).get(line).op('i32.eq').brIf(0);
+    }
+    missed();
+    f.end();
+    return;
+  }
   f.get(set).set(at).get(line).set(victim).block().loop();
   f.get(at).mem('i32.load', 0).set(old);
   f.get(at).get(victim).mem('i32.store', 0);
@@ -56,32 +69,57 @@ function touchWays(f: FunctionEmitter, ways: number, set: number, line: number, 
   f.end();
 }
 
-function touchVectors(f: FunctionEmitter, ways: number, set: number, line: number, victim: number, missed: () => void): void {
-  const n = ways / LANES;
-  const lines = f.local(V128), last = f.local(V128), found = f.local(I32), old = loadSet(f, ways, set);
+function touchVectors(f: FunctionEmitter, ways: number, set: number, line: number, victim: number, missed: () => void, order: Order): void {
+  const lines = f.local(V128), found = f.local(I32), old = loadSet(f, ways, set);
   f.get(line).simd('i32x4.splat').set(lines);
-  const moved = (j: number): void => void f.get(j === 0 ? lines : old[j - 1]!).get(old[j]!).simd('i8x16.shuffle').raw(MOVED);
   equalLanes(f, old, lines);
   f.tee(found).op('i32.eqz').if();
-  for (let j = 0; j < n; j++) {
-    f.get(set);
-    moved(j);
-    f.memV128('v128.store', 16 * j);
-  }
-  f.get(old[n - 1]!).simd('i32x4.extract_lane').byte(LANES - 1);
+  moveAll(f, set, lines, old);
+  f.get(old.at(-1)!).simd('i32x4.extract_lane').byte(LANES - 1);
   f.set(victim);
   missed();
   f.op('else');
-  // The ways up to the one that has it are moved by one, those behind it stay.
-  f.get(found).op('i32.ctz').simd('i32x4.splat').set(last);
-  for (let j = 0; j < n; j++) {
-    f.get(set).get(old[j]!);
-    moved(j);
-    lanesOf(f, j);
-    f.get(last).simd('i32x4.gt_s').simd('v128.bitselect').memV128('v128.store', 16 * j);
-  }
+  moveSome(f, set, lines, old, found, order);
   f.end();
 }
+
+/** Pushes the vector `j` of a set moved by one way; `front` has the line that comes to the front, in all lanes. */
+const moved = (f: FunctionEmitter, front: number, old: readonly number[], j: number): void => void f.get(j === 0 ? front : old[j - 1]!).get(old[j]!).simd('i8x16.shuffle').raw(MOVED);
+
+/** Moves all ways of a set by one. @param old locals with what is in them */
+function moveAll(f: FunctionEmitter, set: number, front: number, old: readonly number[], vectors = old.length): void {
+  for (let j = 0; j < vectors; j++) {
+    f.get(set);
+    moved(f, front, old, j);
+    f.memV128('v128.store', 16 * j);
+  }
+}
+/** Moves the ways up to the first one with a bit in local `found`, at least one, by one; those behind it stay. */
+function moveSome(f: FunctionEmitter, set: number, front: number, old: readonly number[], found: number, order: Order): void {
+  const last = f.local(V128);
+  f.get(found).op('i32.ctz').simd('i32x4.splat').set(last);
+  const some = (j: number): void => {
+    f.get(set).get(old[j]!);
+    moved(f, front, old, j);
+    lanesOf(f, j);
+    f.get(last).simd('i32x4.gt_s').simd('v128.bitselect').memV128('v128.store', 16 * j);
+  };
+  if (order === 'random') {
+    old.forEach((_, j) => some(j));
+    return;
+  }
+  f.block();
+  old.forEach((_, j) => {
+    const behind = j + 1 < old.length;
+    if (behind) f.get(found).i32(bitsOf(j)).op('i32.and').if();
+    moveAll(f, set, front, old, j);
+    some(j);
+    if (behind) f.br(1).end();
+  });
+  f.end();
+}
+/** The bits of `equalLanes` for vector `j`. */
+const bitsOf = (j: number): number => ((1 << LANES) - 1) << (j * LANES);
 
 const inVectors = (ways: number): boolean => ways % LANES === 0 && ways <= 32;
 /** The ways of a set, four in each of the locals. */
@@ -109,9 +147,41 @@ export function equalLanes(f: FunctionEmitter, vectors: readonly number[], wante
 }
 
 /** Takes a line out of a set. Locals `set` and `line`; `hit` gets whether it was there. */
-export function remove(f: FunctionEmitter, ways: number, set: number, line: number, hit: number): void {
-  if (inVectors(ways)) removeVectors(f, ways, set, line, hit);
+export function remove(f: FunctionEmitter, ways: number, set: number, line: number, hit: number, order: Order = 'random'): void {
+  if (inVectors(ways)) removeVectors(f, ways, set, line, hit, order);
   else removeWays(f, ways, set, line, hit);
+}
+/**
+ * Takes a line out of a set and makes another one, `entering`, its first (unless it is 0): `hit` gets whether the line was there, `victim` the
+ * one that falls out, or 0. All are locals. What both do to the set is done at once, where the other one was not there.
+ */
+export function exchange(f: FunctionEmitter, ways: number, set: number, line: number, entering: number, hit: number, victim: number, order: Order): void {
+  const simply = (): void => {
+    const fallen = f.local(I32);
+    f.i32(0).set(victim);
+    remove(f, ways, set, line, hit, order);
+    f.get(entering).if();
+    touch(f, ways, set, entering, fallen, () => void f.get(fallen).set(victim), order);
+    f.end();
+  };
+  if (!inVectors(ways)) return simply();
+  const lines = f.local(V128), front = f.local(V128), old = loadSet(f, ways, set);
+  f.get(line).simd('i32x4.splat').set(lines).get(entering).simd('i32x4.splat').set(front);
+  f.get(entering).op('i32.eqz');
+  old.forEach((v, j) => {
+    f.get(v).get(front).simd('i32x4.eq');
+    if (j > 0) f.simd('v128.or');
+  });
+  f.simd('v128.any_true').op('i32.or').if();
+  simply();
+  f.op('else');
+  equalLanes(f, old, lines);
+  f.tee(hit).op('i32.eqz').if();
+  moveAll(f, set, front, old);
+  f.get(old.at(-1)!).simd('i32x4.extract_lane').byte(LANES - 1);
+  f.set(victim).op('else').i32(0).set(victim);
+  moveSome(f, set, front, old, hit, order);
+  f.end().end();
 }
 
 function removeWays(f: FunctionEmitter, ways: number, set: number, line: number, hit: number): void {
@@ -124,22 +194,43 @@ function removeWays(f: FunctionEmitter, ways: number, set: number, line: number,
   f.get(last).i32(0).mem('i32.store', 0).end();
 }
 
-function removeVectors(f: FunctionEmitter, ways: number, set: number, line: number, hit: number): void {
+function removeVectors(f: FunctionEmitter, ways: number, set: number, line: number, hit: number, order: Order): void {
   const wanted = f.local(V128), first = f.local(V128), old = loadSet(f, ways, set);
   f.get(line).simd('i32x4.splat').set(wanted);
   equalLanes(f, old, wanted);
-  f.tee(hit).if();
   // The ways behind it are moved up, those before it stay.
-  f.get(hit).op('i32.ctz').simd('i32x4.splat').set(first);
-  old.forEach((v, j) => {
-    f.get(set).get(v).get(v);
+  const movedUp = (j: number): void => {
+    f.get(old[j]!);
     if (j + 1 < old.length) f.get(old[j + 1]!);
     else f.simd('v128.const').raw(new Uint8Array(16));
     f.simd('i8x16.shuffle').raw(MOVED_BACK);
+  };
+  const some = (j: number): void => {
+    f.get(set).get(old[j]!);
+    movedUp(j);
     f.get(first);
     lanesOf(f, j);
     f.simd('i32x4.gt_s').simd('v128.bitselect').memV128('v128.store', 16 * j);
-  });
+  };
+  f.tee(hit).if().get(hit).op('i32.ctz').simd('i32x4.splat').set(first);
+  if (order === 'random') old.forEach((_, j) => some(j));
+  else {
+    // Behind the end of each block the next vector is moved as a whole.
+    old.forEach(() => f.block());
+    old.forEach((_, j) => {
+      f.get(hit).i32(bitsOf(j)).op('i32.and').if();
+      some(j);
+      f.br(j + 1).end();
+    });
+    old.forEach((_, j) => {
+      if (j > 0) {
+        f.get(set);
+        movedUp(j);
+        f.memV128('v128.store', 16 * j);
+      }
+      f.end();
+    });
+  }
   f.end();
 }
 

@@ -22,11 +22,13 @@
 import { FunctionEmitter } from '../wasm/function.js';
 import { Wasm, type WasmMemory } from '../wasm/host.js';
 import { ModuleBuilder } from '../wasm/module.js';
-import { I32, I64, V128 } from '../wasm/opcodes.js';
+import { I32, I64 } from '../wasm/opcodes.js';
 import { ACCESS_DEPENDENT, ACCESS_FETCH, ACCESS_WRITE, KNOWN_LINES } from './emit-constants.js';
-import { count, currentBlock } from './emit-pieces.js';
+import { MissEmitter, cacheSet } from './emit-miss.js';
+import { count, currentBlock, hiddenCycles, memoryCycles } from './emit-pieces.js';
 import { addPredictors } from './emit-predictors.js';
-import { SetFunctions, equalLanes, remove, touch } from './emit-sets.js';
+import { SetFunctions, touch } from './emit-sets.js';
+import { addSpan } from './emit-span.js';
 import { CURRENT_BLOCK, F, type Counter, type Table, type TimingLayout } from './layout.js';
 import type { TimingProfile } from './profile.js';
 
@@ -56,7 +58,9 @@ class Emitter {
     this.walkMiss = this.module.importFunction('walk', { params: [I32, I32, I32], results: [I32] });
     this.sets = new SetFunctions(this.module);
     this.miss = this.emitMiss();
-    this.emitSpan(this.emitData());
+    const tlbSlow = this.emitTlbMiss(l.dtlb, 'dtlbMisses');
+    this.emitData(tlbSlow);
+    this.emitSpan(tlbSlow);
     this.emitSettled();
     this.emitString();
     this.emitFetch();
@@ -70,96 +74,28 @@ class Emitter {
 
   // ---- pieces
 
-  /** Pushes the address of the set of a cache that the line number on the stack falls into. */
-  private cacheSet(f: FunctionEmitter, t: Table, block: number | null): void {
-    f.i32(t.sets - 1).op('i32.and').i32(t.ways * 4).op('i32.mul').i32(t.at).op('i32.add');
-    if (block !== null) f.get(block).op('i32.add');
-  }
   /** Pushes the address of the set of a TLB for the linear address in local `linear`. */
   private tlbSet(f: FunctionEmitter, t: Table, block: number, linear: number, shift: number): void {
     if (t.sets === 1) f.get(block).i32(t.at).op('i32.add');
     else f.get(linear).i64(BigInt(shift)).op('i64.shr_u').op('i32.wrap_i64').i32(t.sets - 1).op('i32.and').i32(t.ways * 8).op('i32.mul').get(block).op('i32.add').i32(t.at).op('i32.add');
   }
 
-  /** miss(line, victim of the first level) -> latency: see `missInline`. */
+  /** miss(line, victim of the first level) -> latency from the second level on, or minus the cycles of a line that the prefetcher had under way. */
   private emitMiss(): number {
+    const { p } = this, fig = p.figures;
     const f = new FunctionEmitter([I32, I32]), block = currentBlock(f), latency = f.local(I32);
-    this.missInline(f, block, 0, 1, latency);
+    const is = (cycles: number, ...events: Counter[]) => (): void => {
+      for (const e of events) count(f, block, e);
+      f.i32(cycles).set(latency);
+    };
+    new MissEmitter(p, this.l).inline(f, block, 0, 1, {
+      second: is(fig['cache.l2.latency']),
+      stream: is(-fig['memory.stream_line'], 'l2Misses', 'streamHits'),
+      third: is(fig['cache.l3.latency'], 'l2Misses'),
+      memory: is(memoryCycles(p), 'l2Misses', 'memoryAccesses'),
+    });
     f.get(latency);
     return this.add(f);
-  }
-  /**
-   * Sets local `latency` to the latency from the second level on, or to minus the cycles of a line that the prefetcher had under way. A
-   * line goes into every level that it passes, except that an exclusive level takes only what the level above gave up. @param line local
-   * @param victim1 local with what the first level gave up
-   */
-  private missInline(f: FunctionEmitter, block: number, line: number, victim1: number, latency: number): void {
-    const { l2, l3, streams } = this.l, fig = this.p.figures, x2 = fig['cache.l2.exclusive'] === 1, x3 = fig['cache.l3.exclusive'] === 1;
-    const hit = f.local(I32), out = f.local(I32), set = f.local(I32), victim = f.local(I32), at = f.local(I32);
-    const findSet = (t: Table, which: number): void => {
-      f.get(which);
-      this.cacheSet(f, t, t === l3 ? null : block);
-      f.set(set);
-    };
-    f.block();
-    // Whatever the second level gives up is in `out`.
-    f.i32(0).set(out);
-    if (x2) {
-      findSet(l2, line);
-      remove(f, l2.ways, set, line, hit);
-      f.get(victim1).if();
-      findSet(l2, victim1);
-      touch(f, l2.ways, set, victim1, victim, () => void f.get(victim).set(out));
-      f.end();
-    } else {
-      findSet(l2, line);
-      f.i32(1).set(hit);
-      touch(f, l2.ways, set, line, victim, () => void f.i32(0).set(hit).get(victim).set(out));
-    }
-    if (l3.sets > 0 && x3) {
-      f.get(out).if();
-      findSet(l3, out);
-      touch(f, l3.ways, set, out, victim, () => undefined);
-      f.end();
-    }
-    f.i32(fig['cache.l2.latency']).set(latency).get(hit).brIf(0);
-    count(f, block, 'l2Misses');
-    if (l3.sets > 0) {
-      findSet(l3, line);
-      if (x3) remove(f, l3.ways, set, line, hit);
-      else {
-        f.i32(1).set(hit);
-        touch(f, l3.ways, set, line, victim, () => void f.i32(0).set(hit));
-      }
-    }
-    // Prefetch streams: each entry is the line that its stream will miss next.
-    this.findStream(f, block, line, at);
-    f.get(at).i32(0).op('i32.ge_s').if();
-    f.get(at).i32(4).op('i32.mul').get(block).op('i32.add').get(line).i32(1).op('i32.add').mem('i32.store', streams.at);
-    count(f, block, 'streamHits');
-    f.i32(-fig['memory.stream_line']).set(latency).br(1).end();
-    f.get(block).get(block).mem('i32.load', F.nextStream).tee(at).i32(1).op('i32.add').i32(streams.ways).op('i32.rem_u').mem('i32.store', F.nextStream);
-    f.get(at).i32(4).op('i32.mul').get(block).op('i32.add').get(line).i32(1).op('i32.add').mem('i32.store', streams.at);
-    f.i32(fig['cache.l3.latency']).set(latency).get(hit).brIf(0);
-    count(f, block, 'memoryAccesses');
-    f.i32(memoryCycles(this.p)).set(latency).end();
-  }
-
-  /** Sets local `at` to the number of the first stream that expects the line in local `line`, or to -1. */
-  private findStream(f: FunctionEmitter, block: number, line: number, at: number): void {
-    const { streams } = this.l;
-    if (streams.ways % 4 === 0 && streams.ways <= 28) {
-      const wanted = f.local(V128), vectors = Array.from({ length: streams.ways / 4 }, () => f.local(V128));
-      f.get(line).simd('i32x4.splat').set(wanted);
-      vectors.forEach((v, j) => f.get(block).memV128('v128.load', streams.at + 16 * j).set(v));
-      equalLanes(f, vectors, wanted);
-      // 32 zeros: none.
-      f.op('i32.ctz').tee(at).i32(-1).get(at).i32(32).op('i32.lt_u').op('select').set(at);
-      return;
-    }
-    f.i32(0).set(at).block().loop();
-    f.get(at).i32(4).op('i32.mul').get(block).op('i32.add').mem('i32.load', streams.at).get(line).op('i32.eq').brIf(1);
-    f.get(at).i32(1).op('i32.add').tee(at).i32(streams.ways).op('i32.lt_u').brIf(0).i32(-1).set(at).end().end();
   }
 
   /** tlbMiss(first-level set, linear, flags): the first way was not it. Looks on, then walks. */
@@ -199,17 +135,16 @@ class Emitter {
     f.end().end();
   }
 
-  /** Adds the cycles of a line of data to local `extra`. @param address, flags locals @param inline without a call, for loops over lines */
-  private lineOfData(f: FunctionEmitter, block: number, address: number, flags: number, extra: number, inline = false): void {
+  /** Adds the cycles of a line of data to local `extra`. @param address, flags locals */
+  private lineOfData(f: FunctionEmitter, block: number, address: number, flags: number, extra: number): void {
     const { l1d } = this.l, fig = this.p.figures;
     const line = f.local(I32), set = f.local(I32), latency = f.local(I32), victim = f.local(I32);
     f.get(address).i32(6).op('i32.shr_u').tee(line);
-    this.cacheSet(f, l1d, block);
+    cacheSet(f, l1d, block);
     f.tee(set).mem('i32.load', 0).get(line).op('i32.ne').if();
     touch(f, l1d.ways, set, line, victim, () => {
       count(f, block, 'l1dMisses');
-      if (inline) this.missInline(f, block, line, victim, latency);
-      else f.get(line).get(victim).call(this.miss).set(latency);
+      f.get(line).get(victim).call(this.miss).set(latency);
       f.get(latency).i32(0).op('i32.lt_s').if();
       f.get(extra).get(latency).op('i32.sub').set(extra).op('else');
       // What is exposed: what the window does not hide (hiddenCycles), and all of it where the address depends on a load.
@@ -220,16 +155,14 @@ class Emitter {
     });
     f.end();
   }
-  /** @returns the index of `data` */
-  private emitData(): number {
+  private emitData(tlbSlow: number): void {
     const { dtlb } = this.l;
-    const tlbSlow = this.emitTlbMiss(dtlb, 'dtlbMisses');
     this.emitDataLine(tlbSlow);
     const f = new FunctionEmitter([I32, I64, I32]), block = currentBlock(f), extra = f.local(I32);
     this.unlessTranslated(f, dtlb, block, 1, (set) => void f.get(set).get(1).get(2).call(tlbSlow).set(extra));
     this.lineOfData(f, block, 0, 2, extra);
     f.get(extra);
-    return this.add(f, 'data');
+    this.add(f, 'data');
   }
   /** The same for compiled code, which has found out that something is not plain: left and known go in and come out (cpu/engine/regions/region-timing.ts). */
   private emitDataLine(tlbSlow: number): void {
@@ -248,7 +181,7 @@ class Emitter {
     const { l1i, itlb } = this.l;
     const f = new FunctionEmitter([I32, I64]), block = currentBlock(f), line = f.local(I32);
     f.get(0).i32(6).op('i32.shr_u').tee(line);
-    this.cacheSet(f, l1i, block);
+    cacheSet(f, l1i, block);
     f.mem('i32.load', 0).get(line).op('i32.ne').if().i32(0).op('return').end();
     this.tlbSet(f, itlb, block, 1, 12);
     this.firstIs(f, block, 1, PAGE_KEY, 'i64.eq');
@@ -259,21 +192,14 @@ class Emitter {
     this.add(f, 'settled');
   }
 
-  private emitSpan(data: number): void {
-    const f = new FunctionEmitter([I32, I64, I32, I32]), block = currentBlock(f), over = f.local(I32), lines = f.local(I32), cycles = f.local(I32), translated = f.local(I32);
-    f.get(0).i32(63).op('i32.and').tee(over).get(2).op('i32.add').i32(63).op('i32.add').i32(6).op('i32.shr_u').set(lines);
-    f.get(0).get(over).op('i32.sub').set(0);
-    f.get(1).get(over).op('i64.extend_i32_u').op('i64.sub').set(1).loop();
-    // Behind its first line a page is the TLB's first, unless it cannot be translated.
-    f.get(translated).get(1).i64(0xfffn).op('i64.and').op('i64.eqz').op('i32.eqz').op('i32.and').if();
-    this.lineOfData(f, block, 0, 3, cycles, true);
-    f.op('else').get(0).get(1).get(3).call(data).get(cycles).op('i32.add').set(cycles);
-    f.i32(1).set(translated);
-    this.unlessTranslated(f, this.l.dtlb, block, 1, () => void f.i32(0).set(translated));
-    f.end();
-    f.get(0).i32(64).op('i32.add').set(0).get(1).i64(64n).op('i64.add').set(1);
-    f.get(lines).i32(1).op('i32.sub').tee(lines).brIf(0).end().get(cycles);
-    this.add(f, 'span');
+  private emitSpan(tlbSlow: number): void {
+    addSpan(this.module, this.p, this.l, (f, block, cycles, translated) => {
+      f.i32(1).set(translated);
+      this.unlessTranslated(f, this.l.dtlb, block, 1, (set) => {
+        f.get(set).get(1).get(3).call(tlbSlow).get(cycles).op('i32.add').set(cycles);
+        this.unlessTranslated(f, this.l.dtlb, block, 1, () => void f.i32(0).set(translated));
+      });
+    });
   }
   private emitString(): void {
     const f = new FunctionEmitter([I32]), perByte = new DataView(new ArrayBuffer(8));
@@ -291,7 +217,7 @@ class Emitter {
       f.get(block).get(0).i32(6).op('i32.shr_u').tee(line).mem('i32.store', F.lastLine);
       this.unlessTranslated(f, itlb, block, 1, (first) => void f.get(first).get(1).i32(ACCESS_FETCH).call(tlbSlow).set(extra));
       f.get(line);
-      this.cacheSet(f, l1i, block);
+      cacheSet(f, l1i, block);
       f.set(set);
       touch(f, l1i.ways, set, line, victim, () => {
         count(f, block, 'l1iMisses');
@@ -313,7 +239,7 @@ class Emitter {
     const { l1d } = this.l;
     const f = new FunctionEmitter([I32]), block = currentBlock(f), line = f.local(I32), latency = f.local(I32), set = f.local(I32), victim = f.local(I32);
     f.get(0).i32(6).op('i32.shr_u').tee(line);
-    this.cacheSet(f, l1d, block);
+    cacheSet(f, l1d, block);
     f.set(set).i32(this.p.figures['cache.l1d.latency']).set(latency);
     touch(f, l1d.ways, set, line, victim, () => {
       count(f, block, 'l1dMisses');
@@ -322,18 +248,6 @@ class Emitter {
     f.get(latency);
     this.add(f, 'walkRead');
   }
-}
-
-/** Memory latency in cycles. */
-export const memoryCycles = (p: TimingProfile): number => Math.round((p.figures['memory.latency'] * p.figures['frequency_hz']) / 1e9);
-
-/**
- * Cycles of a miss that the core hides when nothing waits for the data: a load as long as the window takes to fill, a store longer
- * by the store queue, a cycle an entry.
- */
-export function hiddenCycles(p: TimingProfile, write: boolean): number {
-  const window = Math.floor(p.figures['core.window'] / p.figures['core.width']);
-  return write ? window + p.figures['core.store_queue'] : window;
 }
 
 /** Emits and instantiates. @param walk (linear low, high, flags) -> cycles: called when no TLB has the page */
