@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { multibootImage } from '../../test/support/multiboot-image.js';
+import type { Engine } from '../cpu/engine/engine.js';
 import { PROBE } from '../cpu/ports.js';
 import { S } from '../cpu/state.js';
 import { RAM_BASE } from '../mem/layout.js';
@@ -213,4 +214,31 @@ it('a watchpoint of nothing is refused', () => {
   const m = boot('functional', 1);
   expect(() => m.watchpoints.set({ linear: 0n, bytes: 0, read: true, write: true })).toThrow('a watchpoint of 0 bytes');
   expect(() => m.watchpoints.set({ linear: 0n, bytes: 4, read: false, write: false })).toThrow('watches reads, writes or both');
+});
+
+it('a region that is half compiled is in no snapshot and in no restored machine', () => {
+  // mov ecx, 60000; again: add eax, ecx; xor ebx, eax; dec ecx; jnz again; mov [SHARED], ebx; jmp $
+  const code = [0xb9, ...le32(60_000), 0x01, 0xc8, 0x31, 0xc3, 0x49, 0x75, 0xf9, 0x89, 0x1d, ...le32(SHARED), 0xeb, 0xfe];
+  const run = (engine: EngineChoice): Machine =>
+    new Machine({ memoryBytes: MEMORY, profile, mode: 'functional', engine, boot: { kind: 'image', image: { name: 'loop', bytes: multibootImage(code) } } });
+  const to = { cycle: 300_000 }, interpreted = run('interpreter'), m = run('auto');
+  interpreted.run(to);
+  const compiler = (m as unknown as { engine: Engine }).engine.compiler!, snapshots = [m.snapshot()];
+  const untilBusy = (): void => {
+    while (!compiler.busy) m.run({ cycle: m.cycles + 1000 });
+  };
+  for (let steps = 0; steps < 6; steps++) {
+    untilBusy();
+    m.run({ cycle: m.cycles + 2700 * steps });
+    expect(compiler.busy).toBe(true);
+    m.restore(snapshots[0]!);
+    expect(compiler.busy).toBe(false);
+  }
+  for (untilBusy(); compiler.busy; m.run({ cycle: m.cycles + 2700 })) snapshots.push(m.snapshot());
+  expect([snapshots.length > 5, compiler.stats.regions]).toEqual([true, 1]);
+  for (const snapshot of [undefined, ...snapshots]) {
+    if (snapshot !== undefined) m.restore(snapshot);
+    m.run(to);
+    expect(stateOf(m)).toEqual(stateOf(interpreted));
+  }
 });

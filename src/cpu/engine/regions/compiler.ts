@@ -11,24 +11,19 @@
 
 import type { LinearMemory } from '../../../mem/linear-memory.js';
 import { Wasm, type WasmModule } from '../../../wasm/host.js';
-import { DS, ES, MODE, S, SS } from '../../state.js';
-import { FLAT_STACK } from '../../system/segments.js';
+import { MODE, S } from '../../state.js';
 import { CODE_PAGE_TABLE } from '../code-cache.js';
-import { FETCH_AT, FETCH_LINE, HANDLER_TYPE, IMPORT_INDEX, TIMING_INDEX } from '../host-imports.js';
+import { FETCH_AT, FETCH_LINE, IMPORT_INDEX, TIMING_INDEX } from '../host-imports.js';
 import type { Handlers } from '../handlers.js';
 import { P, PAGE_HEADER, R } from '../record.js';
-import { SLOW_INDEX, newModule } from '../shared-functions.js';
-import type { Place } from './places.js';
-import { RegionBuilder } from './region-builder.js';
-import type { RegionImports } from './region-frame.js';
+import { SLOW_INDEX } from '../shared-functions.js';
+import { RegionInMaking, type Workshop } from './region-in-making.js';
 import type { HitTables } from './region-timing.js';
 import { RegionReader } from './region.js';
-import { registersOf } from './registers.js';
-import { analyse } from './structure.js';
-import { type Site, type Template, Templates, templateOf } from './templates.js';
+import { Templates } from './templates.js';
 
-/** Segments that a region may take for flat. */
-const USUALLY_FLAT = (1 << ES) | (1 << SS) | (1 << DS) | FLAT_STACK;
+/** While a region is being compiled, looks come so many times as often (a shift): each is a step. */
+const STEP_SHIFT = 2;
 
 export interface CompilerOptions {
   /** Cycles between two looks at where the guest is. */
@@ -71,7 +66,7 @@ export interface CompilerStats {
   instructions: number;
   /** Regions given up to make room for others. */
   evictions: number;
-  /** Host milliseconds that compiling took in all, and the longest time for one region; 0 without a stopwatch. */
+  /** Host milliseconds that compiling took in all, and the longest of its steps, between which the guest runs; 0 without a stopwatch. */
   milliseconds: number;
   longest: number;
 }
@@ -90,19 +85,6 @@ interface Installed {
   used: number;
 }
 
-/** Instructions of the regions that are compiled for practice, and how many that were in this process. */
-const PRACTICE = [1, 4, 12, 24];
-let practised = 0;
-
-interface Built {
-  readonly pages: readonly number[];
-  readonly records: readonly number[];
-  readonly places: readonly Place[];
-  readonly bytes: number;
-  readonly module: WasmModule;
-  readonly template: Template | undefined;
-}
-
 export class Compiler {
   /** Cycles until the next look at the guest. */
   private untilSample: number;
@@ -114,13 +96,13 @@ export class Compiler {
   private readonly covered = new Map<number, number>();
   private readonly byPage = new Map<number, Set<number>>();
   private readonly templates: Templates;
-  private readonly site: Site;
   /** Records that cannot be compiled. */
   private readonly refused = new Set<number>();
   /** Slots of regions that are gone, and the handlers that they stood for. */
   private readonly removed = new Map<number, number>();
-  private readonly reader: RegionReader;
-  private readonly imports: RegionImports;
+  private readonly workshop: Workshop;
+  /** The region that is being compiled, a step at a look; one at a time. */
+  private making: RegionInMaking | undefined;
 
   constructor(
     private readonly m: LinearMemory,
@@ -131,14 +113,13 @@ export class Compiler {
   ) {
     this.untilSample = this.interval;
     const interpreter = (record: number): number => this.handlerOf(record, m.u32[(record + R.handler) >>> 2]!);
-    this.reader = new RegionReader(m, handlers, interpreter);
     this.templates = Templates.for(hits);
-    this.site = { m, handlers, interpreter };
     const { commit, helper, raise, arrive, branchSlow, dispatch } = IMPORT_INDEX, { dataLine, jump, span, string } = TIMING_INDEX;
-    this.imports = {
+    const imports = {
       commit, helper, raise, arrive, branchSlow, dispatch, ...SLOW_INDEX,
       ...(hits === undefined ? {} : { timing: { dataLine, jump, span, string, fetchAt: FETCH_AT, fetchLine: FETCH_LINE }, hits }),
     };
+    this.workshop = { m, handlers, interpreter, reader: new RegionReader(m, handlers, interpreter), imports, making: options.making };
   }
 
   /** The interpreter's handler of a record that a region begins with, else what is given. */
@@ -186,20 +167,23 @@ export class Compiler {
   }
   /** Cycles to the next look: never the same number twice, or a loop that divides it would be looked at in one place for good. */
   private get interval(): number {
-    const { sample } = this.options, random = Math.imul(this.stats.samples, 0x9e37_79b1) >>> 16;
+    const { sample } = this.options;
+    if (this.making !== undefined) return sample >>> STEP_SHIFT;
+    const random = Math.imul(this.stats.samples, 0x9e37_79b1) >>> 16;
     return sample - ((random * (sample >>> 3)) >>> 16);
   }
   get due(): boolean {
     return this.untilSample <= 0;
   }
   /**
-   * A look at where the guest is: behind a chain, with RIP exact.
+   * A look at where the guest is, or a step of the region that is being compiled: behind a chain, with RIP exact.
    * @param blockEnd the chain ended because its cycles were used up, not for a reason of its own
    */
   sample(blockEnd: boolean): void {
-    const { m, stats } = this;
-    stats.samples++;
+    const { m, stats, making } = this;
     this.untilSample = this.interval;
+    if (making !== undefined) return this.goOn(making);
+    stats.samples++;
     if (!blockEnd) return;
     const record = this.recordHere();
     if (record === 0 || this.installed.has(record)) return;
@@ -209,15 +193,24 @@ export class Compiler {
     const { seen } = this.templates, place = Templates.placeOf(m, page, record), times = (seen.get(place) ?? 0) + 1;
     if (times < (this.covered.has(record) ? this.options.coveredThreshold : this.options.threshold)) {
       seen.set(place, times);
-      return this.practise(page, record);
+      return;
     }
-    seen.delete(place);
-    if (!this.compile(page, record)) this.refused.add(record);
+    if (this.options.threshold === 0) return this.compile(page, record);
+    this.making = new RegionInMaking(this.workshop, page, record);
+    this.goOn(this.making);
+  }
+  /** A look while a region is being compiled: its next step. Other places keep their counts, and come next. */
+  private goOn(making: RegionInMaking): void {
+    this.timed(() => this.step(making));
+  }
+  /** A region is half made. */
+  get busy(): boolean {
+    return this.making !== undefined;
   }
   /** A chain is about to begin at a record of the current page: compiles it when nothing is to be interpreted that can be compiled. */
   entering(record: number): void {
     if (this.options.threshold > 0 || this.installed.has(record) || this.refused.has(record) || this.m.u32[S.mode >>> 2] === MODE.bits16) return;
-    if (!this.compile(this.m.u32[S.currentPage >>> 2]!, record)) this.refused.add(record);
+    this.compile(this.m.u32[S.currentPage >>> 2]!, record);
   }
   /** The decoded record at RIP if it lies in the page that ran last, else 0. */
   private recordHere(): number {
@@ -232,73 +225,43 @@ export class Compiler {
     return at === 0 ? 0 : u32[(page + PAGE_HEADER + 4 * off) >>> 2]!;
   }
 
-  /** Compiles the region that grows from a record of the page that runs, and installs it. False: the record cannot be compiled. */
-  compile(page: number, record: number): boolean {
-    return this.timed(() => this.installKnown(page, record) || this.make(page, record));
+  /** Compiles the region that grows from a record of the page that runs, all of it now, and installs it. */
+  private compile(page: number, record: number): void {
+    if (this.installKnown(page, record)) return;
+    const making = (this.making = new RegionInMaking(this.workshop, page, record));
+    this.timed(() => {
+      while (this.making === making) this.step(making);
+    });
   }
-  private timed<T>(work: () => T): T {
+  /** Does the next step of a region, and installs it when it is done. */
+  private step(making: RegionInMaking): void {
+    const { done, value: built } = making.step();
+    if (done !== true) return;
+    const { page, record, pages } = making, place = Templates.placeOf(this.m, page, record);
+    this.making = undefined;
+    this.templates.seen.delete(place);
+    if (built === undefined) {
+      this.refused.add(record);
+      return;
+    }
+    const { records, places, bytes, module, template } = built;
+    if (template !== undefined) this.templates.add(place, template);
+    const values = places.map(({ kind, address }) => (kind === 'handler' ? this.workshop.interpreter(address) : address));
+    this.install(record, module, bytes, values, pages, records);
+  }
+  private timed(work: () => void): void {
     const { stopwatch } = this.options, { stats } = this, began = stopwatch?.() ?? 0;
-    const done = work();
+    work();
     const took = (stopwatch?.() ?? 0) - began;
     stats.milliseconds += took;
     stats.longest = Math.max(stats.longest, took);
-    return done;
-  }
-  /**
-   * The compiler's own code is new to the host at first, and then takes several times as long as later. So the first looks of a process
-   * that would do nothing compile a few instructions, more each time, and forget them: no look takes long.
-   */
-  private practise(page: number, record: number): void {
-    const instructions = PRACTICE[practised];
-    if (instructions === undefined) return;
-    practised++;
-    this.timed(() => this.build(page, record, instructions));
-  }
-  /** The module of the region that grows from a record of the page that runs; undefined: the record cannot be compiled. */
-  private build(page: number, record: number, instructions?: number): Built | undefined {
-    const { m } = this;
-    const entry = this.reader.read(page, record, instructions);
-    if (entry === undefined) return undefined;
-    const order = analyse(entry);
-    const { used, written } = registersOf(m, order);
-    const pages: number[] = [], records: number[] = [], zero = new Set<number>();
-    for (const { page: of, steps } of order) {
-      if (of !== undefined && !pages.includes(of.hpaPage)) pages.push(of.hpaPage);
-      for (const { record: r, info } of steps) {
-        records.push(r);
-        if (info !== undefined) for (const field of info.usage.asksTraps) if (m.u32[field >>> 2] === 0) zero.add(field);
-      }
-    }
-    const mode = m.u32[(page + P.mode) >>> 2]!;
-    const wide = mode === MODE.bits64;
-    const flat = wide ? 0 : m.u32[S.flatSegments >>> 2]! & USUALLY_FLAT;
-    const assumed = { flat, zero };
-    const builder = new RegionBuilder(m, wide ? 64 : 32, this.imports, used, written, assumed);
-    const emitter = builder.region(order), { places } = builder;
-    const builderOfModule = newModule();
-    builderOfModule.importGlobal = 'entered';
-    builderOfModule.importConstants(places.list.length);
-    builderOfModule.add(emitter, HANDLER_TYPE.results, 'region');
-    const bytes = builderOfModule.finish(), make = (): WasmModule => new Wasm.Module(bytes);
-    const module = this.options.making?.(bytes.length, make) ?? make();
-    const template = templateOf(this.site, order, places.list, assumed, module, bytes.length);
-    return { pages, records, places: places.list, bytes: bytes.length, module, template };
-  }
-  private make(page: number, record: number): boolean {
-    const { m } = this, built = this.build(page, record);
-    if (built === undefined) return false;
-    const { pages, records, places, bytes, module, template } = built;
-    if (template !== undefined) this.templates.add(Templates.placeOf(m, page, record), template);
-    const values = places.map(({ kind, address }) => (kind === 'handler' ? this.site.interpreter(address) : address));
-    this.install(record, module, bytes, values, pages, records);
-    return true;
   }
   /** Installs a region that some machine of the process has compiled, if there is one for the record. */
   private installKnown(page: number, record: number): boolean {
-    const known = this.templates.find(Templates.placeOf(this.m, page, record), this.site, page);
+    const known = this.templates.find(Templates.placeOf(this.m, page, record), this.workshop, page);
     if (known === undefined) return false;
     const { template: { module, bytes, pages }, found } = known;
-    this.install(record, module, bytes, found.places, pages.map((p) => p.hpaPage), found.records);
+    this.timed(() => this.install(record, module, bytes, found.places, pages.map((p) => p.hpaPage), found.records));
     this.stats.shared++;
     return true;
   }
@@ -324,6 +287,7 @@ export class Compiler {
 
   /** A page of code is about to be dropped. */
   dropPage(hpaPage: number): void {
+    if (this.making?.pages.includes(hpaPage) === true) this.making = undefined;
     const list = this.byPage.get(hpaPage);
     if (list === undefined) return;
     for (const record of [...list]) this.remove(this.installed.get(record)!);
@@ -363,6 +327,7 @@ export class Compiler {
   }
   /** The records have been replaced (a reset of the code cache, a snapshot): nothing known of them holds. */
   forget(): void {
+    this.making = undefined;
     this.byPage.clear();
     this.refused.clear();
   }

@@ -13,7 +13,7 @@
 import type { LinearMemory } from '../../../mem/linear-memory.js';
 import type { FunctionEmitter } from '../../../wasm/function.js';
 import type { Operand, Val } from '../../builder.js';
-import type { InsnHelper } from '../../insn.js';
+import type { InsnHelper, InsnSpec } from '../../insn.js';
 import { S, SEG, segAddress } from '../../state.js';
 import { DATA_WRITE } from '../host-imports.js';
 import { R, RECORD_BYTES, RF_REP, RF_REPNE } from '../record.js';
@@ -29,6 +29,9 @@ import type { Block, Edge, Step } from './region.js';
 /** The imported global that says which region was entered last. */
 const ENTERED = 0;
 
+/** Descriptions that regions of this process have had. The first time, the host has not compiled what one calls, and takes ten times as long. */
+const EMITTED = new Set<InsnSpec>();
+
 /** What is known at a point of the region. */
 interface Known {
   readonly dirty: number;
@@ -37,6 +40,8 @@ interface Known {
 
 export class RegionBuilder extends RegionTransfers {
   operandWidth: 8 | 16 | 32 | 64 = 8;
+  /** Instructions to emit before the next pause. */
+  private room = 0;
   /** Arms of `if` in the description that is being emitted. */
   private arm = 0;
   /** Depths of the blocks and loops to branch to. */
@@ -54,8 +59,8 @@ export class RegionBuilder extends RegionTransfers {
 
   // ---- the whole function
 
-  /** Emits the region. @param blocks in reverse postorder, the head first */
-  region(blocks: readonly Block[]): FunctionEmitter {
+  /** Begins the region. @param blocks in reverse postorder, the head first */
+  begin(blocks: readonly Block[]): void {
     const { f, imports } = this, head = blocks[0]!;
     if (imports.timing !== undefined) this.timing = new RegionTiming(f, this.m, imports.hits!, imports.timing, this.codeBase, this.places, blocks);
     this.places.get('record', head.first).setGlobal(ENTERED);
@@ -77,7 +82,15 @@ export class RegionBuilder extends RegionTransfers {
       }
       this.tree(head, { dirty: 0, kind: KIND.generic });
     });
-    return f;
+  }
+  /** Goes on by so many instructions at most, to the first whose description no region of the process has had yet. False: all is emitted. */
+  emit(most: number): boolean {
+    for (this.room = most; this.room > 0; ) if (!this.next()) return false;
+    return true;
+  }
+  /** The function, when all is emitted. */
+  get code(): FunctionEmitter {
+    return this.f;
   }
   private tree(b: Block, known: Known): void {
     const { f } = this;
@@ -93,19 +106,28 @@ export class RegionBuilder extends RegionTransfers {
       f.block();
       this.labels.set(y, f.depth);
     }
-    this.body(b, at);
-    for (const y of meets.reverse()) {
-      f.end();
-      this.tree(y, at);
-    }
-    if (b.loop) f.end();
+    const parts = [() => this.body(b, at)];
+    for (const y of meets.reverse())
+      parts.push(() => {
+        f.end();
+        this.tree(y, at);
+      });
+    if (b.loop) parts.push(() => void f.end());
+    this.behind(...parts);
   }
   private body(b: Block, at: Known): void {
     this.block = b;
     this.dirty = at.dirty;
     this.kind = at.kind;
     this.cycles = this.retired = 0;
-    for (const step of b.steps) this.instruction(step);
+    this.steps(b, 0);
+  }
+  /** A block's instructions from one on. The last has its ways on emitted behind it. */
+  private steps(b: Block, from: number): void {
+    for (let i = from; i < b.steps.length; i++) {
+      if (this.room <= 0) return this.behind(() => this.steps(b, i));
+      this.instruction(b.steps[i]!);
+    }
     if (b.end === 'choose') return this.choose(b.sites, 0);
     if (b.end !== 'next' && b.end !== 'goto' && b.end !== 'page') return;
     this.flush();
@@ -140,6 +162,11 @@ export class RegionBuilder extends RegionTransfers {
       return this.chargeFetch(step.record + RECORD_BYTES, undefined, true);
     }
     const { spec, variant, usage } = step.info;
+    this.room--;
+    if (!EMITTED.has(spec)) {
+      EMITTED.add(spec);
+      this.room = 0;
+    }
     this.operandWidth = variant.form.operandWidth;
     const operands: RegionOperand[] = [];
     for (const k of variant.form.operands) operands.push(new RegionOperand(this, k, operands.length));
@@ -162,20 +189,13 @@ export class RegionBuilder extends RegionTransfers {
     const { to } = e;
     if (to === undefined) return this.leave(BY_HANDLER, e.record);
     if (e.choice !== undefined) this.f.i32(e.choice).set(this.choice);
-    if (to.order > this.block.order && to.forward < 2) {
-      const here = this.block;
-      this.tree(to, { dirty: this.dirty, kind: this.kind });
-      this.block = here;
-      return;
-    }
+    if (to.order > this.block.order && to.forward < 2) return this.tree(to, { dirty: this.dirty, kind: this.kind });
     this.f.brTo(this.labels.get(to)!);
   }
-  /** Emits two arms for the condition on the wasm stack; what is known at the beginning holds in both. */
+  /** Emits two arms for the condition on the wasm stack, each with what it has emitted behind it; what is known at the beginning holds in both. */
   private arms(then: () => void, otherwise: () => void): void {
     const { f, block, dirty, kind, cycles, retired, step } = this;
     f.if();
-    then();
-    f.op('else');
     const back = (): void => {
       this.block = block;
       this.dirty = dirty;
@@ -184,10 +204,18 @@ export class RegionBuilder extends RegionTransfers {
       this.retired = retired;
       this.step = step;
     };
-    back();
-    otherwise();
-    f.end();
-    back();
+    this.behind(
+      () => {
+        f.op('else');
+        back();
+        otherwise();
+      },
+      () => {
+        f.end();
+        back();
+      },
+    );
+    then();
   }
 
   // ---- control inside a description

@@ -62,6 +62,8 @@ export abstract class RegionFrame extends RegionState {
   protected readonly spare: number;
   private exit = 0;
   private exitReturn = 0;
+  /** What comes behind what is emitted now; the last of it is next. So control is nested in the code, but not in calls, and emitting can pause. */
+  private readonly rest: (() => void)[] = [];
 
   /** @param used registers that the region names (bits of `slotOf`) @param written those that it may change */
   constructor(
@@ -153,9 +155,22 @@ export abstract class RegionFrame extends RegionState {
     this.timing?.forget();
   }
 
+  // ---- one thing behind the other
+
+  /** Has these emitted, in this order, behind what is emitted now, and before what comes behind that. */
+  protected behind(...parts: readonly (() => void)[]): void {
+    for (let i = parts.length - 1; i >= 0; i--) this.rest.push(parts[i]!);
+  }
+  /** Emits what comes next. False: nothing is left. */
+  protected next(): boolean {
+    const part = this.rest.pop();
+    part?.();
+    return part !== undefined;
+  }
+
   // ---- ways out
 
-  /** Emits what `body` does between the beginning of a function and its ways out. */
+  /** Emits what `body` does, and what it has emitted behind it, between the beginning of a function and its ways out. */
   protected withExits(body: () => void): void {
     const { f } = this;
     f.i32(0).mem('i32.load', S.sampleSpare).set(this.spare);
@@ -166,14 +181,16 @@ export abstract class RegionFrame extends RegionState {
     this.exitReturn = f.depth;
     f.block();
     this.exit = f.depth;
+    this.behind(() => {
+      f.op('unreachable').end();
+      this.exits();
+      f.end();
+      f.i32(0).mem('i32.load', S.left).get(this.spare).op('i32.gt_s').if();
+      f.i32(0).i32(0).mem('i32.load', S.left).get(this.spare).op('i32.sub').mem('i32.store', S.left);
+      this.withhold();
+      f.end();
+    });
     body();
-    f.op('unreachable').end();
-    this.exits();
-    f.end();
-    f.i32(0).mem('i32.load', S.left).get(this.spare).op('i32.gt_s').if();
-    f.i32(0).i32(0).mem('i32.load', S.left).get(this.spare).op('i32.sub').mem('i32.store', S.left);
-    this.withhold();
-    f.end();
   }
   private addToBudget(op: 'i32.add' | 'i32.sub'): void {
     this.f.i32(0).i32(0).mem('i32.load', S.sliceBudget).get(this.spare).op(op).mem('i32.store', S.sliceBudget);

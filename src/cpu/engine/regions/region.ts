@@ -147,10 +147,10 @@ export class RegionReader {
   }
 
   /**
-   * The first block, and by its edges the others, of the region that grows from `head` in the page that runs now. Undefined when the
-   * head itself cannot be compiled. @param most instructions that it has at most
+   * The blocks of the region that grows from `head` in the page that runs now, that of the head first. Undefined when the head itself
+   * cannot be compiled.
    */
-  read(structure: number, head: number, most = MAX_INSTRUCTIONS): Block | undefined {
+  read(structure: number, head: number): Block[] | undefined {
     const { base } = this.handlers;
     const first = this.page(structure, 0), pages = [first];
     const seen = new Map<number, HandlerInfo | undefined>();
@@ -164,9 +164,9 @@ export class RegionReader {
       leaders.set(to.record, to.page);
       queue.push(to);
     };
-    for (let instructions = 0; queue.length > 0 && instructions < most && leaders.size <= MAX_BLOCKS; ) {
+    for (let instructions = 0; queue.length > 0 && instructions < MAX_INSTRUCTIONS && leaders.size <= MAX_BLOCKS; ) {
       let { record: r, page } = queue.shift()!;
-      while (!seen.has(r) && instructions < most) {
+      while (!seen.has(r) && instructions < MAX_INSTRUCTIONS) {
         const handler = this.handlerOf(r);
         if (handler === base.line) {
           seen.set(r, undefined);
@@ -209,7 +209,7 @@ export class RegionReader {
     }
     if (!seen.has(head)) return undefined;
     const known = new Map([...leaders].filter(([l]) => seen.has(l) || joins.has(l)));
-    return this.blocks(pages, known, seen, sites)[0];
+    return this.blocks(pages, known, seen, sites);
   }
   /** Where a `goto` or `pageEnd` record leads. */
   private joined(pages: CodePage[], page: CodePage, record: number): Place | undefined {
