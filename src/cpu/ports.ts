@@ -3,7 +3,6 @@
  * The interfaces live with their caller; machine/ hands over the implementations.
  */
 
-import type { Instruction } from 'iced-x86';
 import type { Cpu } from './cpu.js';
 
 /** Ports, memory-mapped devices and the interrupt controller, as one vCPU sees them. Physical addresses are numbers (< 2^52). */
@@ -136,13 +135,6 @@ export interface NestedFault {
  * code imports its functions (timing/emit.ts) directly.
  */
 export interface TimingPort {
-  /**
-   * Prices a straight run of instructions, in the order of execution, when it is decoded; they carry their addresses (`ip`).
-   * @param costs receives the cycles of each @param hints receives HINT_* bits (timing/emit.ts) of each, 3 bits
-   */
-  schedule(run: readonly Instruction[], costs: Uint16Array, hints: Uint8Array): void;
-  /** One instruction on its own. */
-  staticCost(instruction: Instruction): number;
   /** The vCPU and address space that run from now on. */
   select(vcpu: number, tag: number, pcid: number): void;
   /** A data access made by TypeScript, at a linear-memory address: what caches and TLBs add. */

@@ -16,7 +16,7 @@
  */
 
 import { FlowControl, InstructionInfoFactory, Mnemonic as M, OpAccess, OpKind, Register, RegisterExt, RflagsBits, type Instruction } from 'iced-x86';
-import { PIPELINED, SERIAL, costClass, type CostClass, type PipelinedClass } from './cost-classes.js';
+import { PIPELINED, costClass, type PipelinedClass } from './cost-classes.js';
 import { HINT_CALL, HINT_DEPENDENT, HINT_RETURN } from './emit.js';
 import type { TimingProfile } from './profile.js';
 
@@ -35,6 +35,21 @@ interface Step {
   readonly stores: boolean;
 }
 
+const NEXT = 0, CONDITIONAL = 1, ALWAYS = 2, OTHER = 3;
+
+/** An instruction, as far as its price depends on it. */
+export interface TimedInstruction {
+  readonly step: Step;
+  /** Bytes. */
+  readonly length: number;
+  readonly flow: typeof NEXT | typeof CONDITIONAL | typeof ALWAYS | typeof OTHER;
+  /** HINT_CALL or HINT_RETURN. */
+  readonly hint: number;
+  /** Near relative branches: bits that the target is cut to, and the way there from the next instruction. Else 0. */
+  readonly width: number;
+  readonly displacement: number;
+}
+
 /** Register numbers of the scheduler: iced's full registers, and one for all status flags. */
 const FLAGS = 0;
 const REGISTERS = 256;
@@ -43,8 +58,6 @@ const MOVES: ReadonlySet<number> = new Set([
   M.Mov, M.Movzx, M.Movsx, M.Movsxd, M.Movaps, M.Movups, M.Movapd, M.Movupd, M.Movdqa, M.Movdqu, M.Movq, M.Movd, M.Movss, M.Movsd, M.Push, M.Pop, M.Nop,
 ]);
 const STACK: ReadonlySet<number> = new Set([M.Push, M.Pop, M.Call, M.Ret]);
-/** Classes that are one unit's work, serial ones left out. */
-const serialClasses: ReadonlySet<CostClass> = new Set(SERIAL);
 const RING = 4096;
 
 const LOOP_PASSES = 24, SETTLED = 8;
@@ -80,42 +93,54 @@ export class BlockCost {
     this.leaving = new Int32Array(this.window);
   }
 
-  /** Cost of one instruction on its own, in cycles. */
-  single(i: Instruction): number {
-    const c = costClass(i);
-    return serialClasses.has(c) ? Math.round(this.p.costs[c]) : 1;
+  /** Names the figures that costs depend on. */
+  get prices(): string {
+    return (this.name ??= JSON.stringify([this.units, this.width, this.window, this.loadLatency, this.p.costs]));
+  }
+  private name: string | undefined;
+
+  /** What is priced of an instruction, wherever it lies. */
+  timed(i: Instruction): TimedInstruction {
+    const { flowControl: flow, op0Kind } = i;
+    const width = op0Kind === OpKind.NearBranch16 ? 16 : op0Kind === OpKind.NearBranch32 ? 32 : op0Kind === OpKind.NearBranch64 ? 64 : 0;
+    return {
+      step: this.step(i), length: i.length, hint: flowHint(i, flow), width,
+      displacement: width === 0 ? 0 : Number(BigInt.asIntN(width, i.nearBranchTarget - i.nextIP)),
+      flow: flow === FlowControl.Next ? NEXT : flow === FlowControl.ConditionalBranch ? CONDITIONAL : flow === FlowControl.UnconditionalBranch ? ALWAYS : OTHER,
+    };
   }
 
   /**
-   * Prices a straight run, in the order of execution. Instructions must carry their addresses (`ip`).
+   * Prices a straight run, in the order of execution.
+   * @param at offset of each instruction in its page
    * @param costs receives cycles, @param hints HINT_* bits, one element an instruction
    */
-  schedule(run: readonly Instruction[], costs: Uint16Array, hints: Uint8Array): void {
-    const steps = run.map((i) => this.step(i));
-    run.forEach((i, n) => (hints[n] = flowHint(i)));
+  schedule(run: readonly TimedInstruction[], at: readonly number[], costs: Uint16Array, hints: Uint8Array): void {
+    for (let n = 0; n < run.length; n++) hints[n] = run[n]!.hint;
     let from = 0;
-    for (const [first, last] of loops(run)) {
-      this.straight(steps, from, first, costs, hints);
-      this.loop(steps, first, last, costs, hints);
+    for (const [first, last] of loops(run, at)) {
+      this.straight(run, from, first, costs, hints);
+      this.loop(run, first, last, costs, hints);
       from = last + 1;
     }
-    this.straight(steps, from, steps.length, costs, hints);
-    let block = 0;
-    run.forEach((i, n) => {
-      if (i.flowControl === FlowControl.Next) return;
-      if (costs[n] === 0 && mayGoBack(i)) anchor(steps, block, n, costs);
+    this.straight(run, from, run.length, costs, hints);
+    for (let n = 0, block = 0; n < run.length; n++) {
+      const i = run[n]!;
+      if (i.flow === NEXT) continue;
+      if (costs[n] === 0 && (i.flow !== CONDITIONAL || targetOf(i, at[n]!) <= at[n]!)) anchor(run, block, n, costs);
       block = n + 1;
-    });
+    }
   }
 
-  private straight(steps: readonly Step[], from: number, to: number, costs: Uint16Array, hints: Uint8Array): void {
+  private straight(run: readonly TimedInstruction[], from: number, to: number, costs: Uint16Array, hints: Uint8Array): void {
     this.reset();
     let before = 0;
     for (let n = from; n < to; n++) {
-      const left = this.execute(steps[n]!, hints, n);
-      if (steps[n]!.unit < 0) {
+      const left = this.execute(run[n]!.step, hints, n);
+      const { step } = run[n]!;
+      if (step.unit < 0) {
         // What comes before is complete, what follows begins anew.
-        costs[n] = Math.min(steps[n]!.latency, 0xffff);
+        costs[n] = Math.min(step.latency, 0xffff);
         this.reset();
         before = 0;
         continue;
@@ -127,14 +152,14 @@ export class BlockCost {
     }
   }
 
-  private loop(steps: readonly Step[], from: number, last: number, costs: Uint16Array, hints: Uint8Array): void {
+  private loop(run: readonly TimedInstruction[], from: number, last: number, costs: Uint16Array, hints: Uint8Array): void {
     this.reset();
     let settledAt = 0;
     for (let pass = 0; pass < LOOP_PASSES; pass++) {
       let before = this.leaveCycle, sum = 0;
       if (pass === LOOP_PASSES - SETTLED) settledAt = before;
       for (let n = from; n <= last; n++) {
-        const left = this.execute(steps[n]!, hints, n);
+        const left = this.execute(run[n]!.step, hints, n);
         sum += costs[n] = Math.min(left - before, 0xffff);
         before = left;
       }
@@ -272,36 +297,40 @@ function readsAsOperand(i: Instruction, full: number): boolean {
   return false;
 }
 
-const mayGoBack = (i: Instruction): boolean => i.flowControl !== FlowControl.ConditionalBranch || i.nearBranchTarget <= i.ip;
+/** Where a near branch at an offset goes, as the 64-bit number that its mode cuts it to; 0 for other instructions. */
+function targetOf({ width, length, displacement }: TimedInstruction, at: number): number {
+  if (width === 0) return 0;
+  const target = at + length + displacement;
+  return width === 16 ? target & 0xffff : width === 32 ? target >>> 0 : target < 0 ? 2 ** 64 + target : target;
+}
 
 /** Gives the branch at `n` a cycle of its block, which begins at `from`; one of its own when the block has none to give. */
-function anchor(steps: readonly Step[], from: number, n: number, costs: Uint16Array): void {
+function anchor(run: readonly TimedInstruction[], from: number, n: number, costs: Uint16Array): void {
   costs[n] = 1;
   for (let k = n - 1; k >= from; k--)
-    if (costs[k]! > 0 && steps[k]!.unit >= 0) {
+    if (costs[k]! > 0 && run[k]!.step.unit >= 0) {
       costs[k]!--;
       return;
     }
 }
 
 /** The innermost loops of a run, in order: first and last instruction of each. They do not overlap. */
-function loops(run: readonly Instruction[]): [number, number][] {
+function loops(run: readonly TimedInstruction[], at: readonly number[]): [number, number][] {
   const out: [number, number][] = [];
-  let from = 0;
-  run.forEach((i, n) => {
-    if (i.flowControl !== FlowControl.ConditionalBranch && i.flowControl !== FlowControl.UnconditionalBranch) return;
-    const target = i.nearBranchTarget;
-    if (target > i.ip) return;
-    const first = run.findIndex((t) => t.ip === target);
-    if (first < from) return; // outside the run, or around a loop that has been found
+  for (let n = 0, from = 0; n < run.length; n++) {
+    const i = run[n]!;
+    if (i.flow !== CONDITIONAL && i.flow !== ALWAYS) continue;
+    const target = targetOf(i, at[n]!);
+    if (target > at[n]!) continue;
+    const first = at.indexOf(target);
+    if (first < from) continue; // outside the run, or around a loop that has been found
     out.push([first, n]);
     from = n + 1;
-  });
+  }
   return out;
 }
 
-function flowHint(i: Instruction): number {
-  const f = i.flowControl;
+function flowHint(i: Instruction, f: number): number {
   if (f === FlowControl.Return) return HINT_RETURN;
   return i.mnemonic === M.Call && (f === FlowControl.Call || f === FlowControl.IndirectCall) ? HINT_CALL : 0;
 }

@@ -12,7 +12,7 @@ import type { LinearMemory } from '../mem/linear-memory.js';
 import type { PhysicalMemory } from '../mem/physical.js';
 import type { Mmu } from '../mmu/mmu.js';
 import { OK, READ, FETCH } from '../mmu/format.js';
-import { BlockCost } from './block-cost.js';
+import { BlockCost, type TimedInstruction } from './block-cost.js';
 import { ACCESS_FETCH, ACCESS_WRITE, instantiateTiming, type TimingFunctions } from './emit.js';
 import { COUNTERS, CURRENT_BLOCK, F, counterOffset, layOut, type Counter, type Table, type TimingLayout } from './layout.js';
 import type { TimingProfile } from './profile.js';
@@ -90,12 +90,14 @@ export class TimingCore implements TimingPort {
 
   // ---- TimingPort
 
-  schedule(run: readonly Instruction[], costs: Uint16Array, hints: Uint8Array): void {
-    this.blocks.schedule(run, costs, hints);
+  get prices(): string {
+    return this.blocks.prices;
   }
-
-  staticCost(instruction: Instruction): number {
-    return this.blocks.single(instruction);
+  timed(i: Instruction): TimedInstruction {
+    return this.blocks.timed(i);
+  }
+  schedule(run: readonly TimedInstruction[], offsets: readonly number[], costs: Uint16Array, hints: Uint8Array): void {
+    this.blocks.schedule(run, offsets, costs, hints);
   }
 
   pageWalk(refs: ArrayLike<number>, count: number, cacheable: ArrayLike<number>): number {

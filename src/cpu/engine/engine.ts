@@ -38,8 +38,16 @@ export interface EngineTiming {
   readonly functions: object;
   /** Its tables, for compiled code that looks into them itself. */
   readonly hits: HitTables;
-  /** Prices a straight run of instructions: cycles and hint bits of each. */
-  schedule(run: readonly Instruction[], costs: Uint16Array, hints: Uint8Array): void;
+  /** Names the prices: two with the same name price alike. */
+  readonly prices: string;
+  /** What pricing wants to know of an instruction, wherever it lies. */
+  timed(i: Instruction): object;
+  /**
+   * Prices a straight run of instructions, in the order of execution, when it is decoded.
+   * @param run what `timed` gave of each, @param offsets where each lies in the page
+   * @param costs receives the cycles of each, @param hints HINT_* bits (timing/emit.ts) of each, 3 bits
+   */
+  schedule(run: readonly object[], offsets: readonly number[], costs: Uint16Array, hints: Uint8Array): void;
 }
 
 /**

@@ -1,74 +1,74 @@
 /**
- * Handlers: one wasm function per (form, addressing, code size), made from the descriptions when an instruction of their
- * family is decoded for the first time, and put in the machine's function table.
+ * Handlers: one wasm function per (form, addressing, code size), made from the descriptions when such an instruction is decoded for the
+ * first time, and put in the machine's function table. Those that a run of instructions needs for the first time are one module.
  *
  * Compiled modules are kept for the whole process: every machine instantiates the same ones over its own memory and table.
+ * Invariant: a machine's table places follow from the order in which it has needed its handlers, and not from what others have made.
  */
 
 import type { LinearMemory } from '../../mem/linear-memory.js';
-import { Wasm, type WasmGlobal, type WasmImports, type WasmModule, type WasmTable } from '../../wasm/host.js';
-import { type InsnSpec, opCodeInfo } from '../insn.js';
+import type { FunctionEmitter } from '../../wasm/function.js';
+import { Wasm, type WasmGlobal, type WasmImports, type WasmInstance, type WasmModule, type WasmTable } from '../../wasm/host.js';
+import type { InsnSpec } from '../insn.js';
 import { baseModule, shared } from './base-handlers.js';
-import { type Form, formOf } from './forms.js';
+import { formOf } from './forms.js';
 import { HANDLER_TYPE, type TimingImport } from './host-imports.js';
-import { type Addressing, InterpreterBuilder, type Variant } from './interpreter-builder.js';
+import type { Addressing, Variant } from './interpreter-builder.js';
 import { FUNCTION_NAMES, newModule } from './shared-functions.js';
-import { type Usage, usageOf } from './usage.js';
+import { type Usage, emitHandler } from './usage.js';
+
+/** Places of the table to begin with; it grows by doubling. Every instance has a copy, so it is small. */
+const TABLE_SLOTS = 1024;
 
 const ADDRESSINGS: readonly Addressing[] = ['register', 'flat', 'full', 'segmented'];
-/** Places of the table to begin with; it grows by doubling. Every instance has a copy, so it is small. */
-const TABLE_SLOTS = 2048;
 
-const variantKey = (code: number, addressing: Addressing, codeSize: number): string => `${code}.${addressing}.${codeSize}`;
-
-/** What a handler was made from. */
+/** What a handler was made from. There is one for each handler, whatever the number of machines. */
 export interface HandlerInfo {
   readonly spec: InsnSpec;
   readonly variant: Variant;
   readonly usage: Usage;
 }
 
-function variantsOf(form: Form, codeSize: 16 | 32 | 64): Addressing[] {
-  const onlyMemory = form.hasMem && !form.hasRm;
-  return ADDRESSINGS.filter((a) => {
-    if (a === 'register') return !onlyMemory;
-    if (!form.hasMem) return false;
-    return (a === 'segmented') === (codeSize !== 64);
-  });
-}
+/** A handler as the process has it: every machine has it at a place of its own. */
+class Kind implements HandlerInfo {
+  private static count = 0;
+  /** Kinds are numbered as they are made: each machine has its table places by this number. */
+  readonly id = Kind.count++;
+  readonly usage: Usage;
+  /** Its code, until it is in a module. */
+  code: FunctionEmitter | undefined;
+  module: WasmModule | undefined;
+  /** Name of the export. */
+  name = '';
 
-interface Family {
-  readonly module: WasmModule;
-  /** Keys of the exports h0, h1, ... and what each was made from. */
-  readonly keys: readonly string[];
-  readonly infos: readonly HandlerInfo[];
-}
-const families = new Map<string, Family>();
-
-/** All handlers of one description for one code size. */
-function family(spec: InsnSpec, codeSize: 16 | 32 | 64, timing: boolean): Family {
-  const name = `${spec.forms[0]}.${codeSize}.${timing}`;
-  let f = families.get(name);
-  if (f !== undefined) return f;
-  const module = newModule();
-  const keys: string[] = [], infos: HandlerInfo[] = [];
-  for (const code of spec.forms) {
-    const info = opCodeInfo(code);
-    if (!(codeSize === 64 ? info.mode64 : codeSize === 32 ? info.mode32 : info.mode16)) continue;
-    const form = formOf(code);
-    for (const addressing of variantsOf(form, codeSize)) {
-      const variant = { form, addressing, codeSize, timing }, usage = usageOf(spec, variant);
-      infos.push({ spec, variant, usage });
-      // Reads of operands that the body also writes ask for write permission.
-      const b = new InterpreterBuilder(variant, usage.written);
-      spec.body(b, ...b.operands());
-      module.add(b.finishBody(), HANDLER_TYPE.results, `h${keys.length}`);
-      keys.push(variantKey(code, addressing, codeSize));
-    }
+  constructor(readonly spec: InsnSpec, readonly variant: Variant) {
+    const made = emitHandler(spec, variant);
+    this.usage = made.usage;
+    this.code = made.code;
   }
-  f = { module: new Wasm.Module(module.finish()), keys, infos };
-  families.set(name, f);
-  return f;
+}
+/** By everything that a handler depends on, in one number. */
+const kinds = new Map<number, Kind>();
+
+function kindOf(spec: InsnSpec, code: number, addressing: Addressing, codeSize: 16 | 32 | 64, timing: boolean): Kind {
+  // Code size 16 has handlers of its own only where the body looks at it.
+  const size = codeSize === 16 && !spec.perMode ? 32 : codeSize;
+  const key = ((code * 4 + ADDRESSINGS.indexOf(addressing)) * 4 + size / 16 - 1) * 2 + Number(timing);
+  let kind = kinds.get(key);
+  if (kind === undefined) kinds.set(key, (kind = new Kind(spec, { form: formOf(code), addressing, codeSize: size, timing })));
+  return kind;
+}
+
+/** One module for all: a module and an instance of it cost the host more than a function does. */
+function compile(list: readonly Kind[]): void {
+  if (list.length === 0) return;
+  const builder = newModule();
+  list.forEach((kind, i) => builder.add(kind.code!, HANDLER_TYPE.results, (kind.name = `h${i}`)));
+  const module = new Wasm.Module(builder.finish());
+  for (const kind of list) {
+    kind.module = module;
+    kind.code = undefined;
+  }
 }
 
 const BASE = ['marker', 'stop', 'refetch', 'pageEnd', 'goto', 'line', 'straddle', 'invalid', 'unknown', 'breakpoint'] as const;
@@ -93,7 +93,10 @@ export class Handlers {
   private readonly imports: WasmImports;
   private readonly infos: (HandlerInfo | undefined)[] = [];
   private readonly free: number[] = [];
-  private readonly indices = new Map<string, number>();
+  /** Table places by `Kind.id`. */
+  private readonly indices: (number | undefined)[] = [];
+  private readonly missing: Kind[] = [];
+  private readonly instances = new Map<WasmModule, WasmInstance>();
   private used = 0;
 
   private readonly timing: boolean;
@@ -142,22 +145,31 @@ export class Handlers {
     return this.infos[index];
   }
 
-  /** Table index of the handler for a decoded instruction. */
-  index(spec: InsnSpec, code: number, addressing: Addressing, codeSize: 16 | 32 | 64): number {
-    // Code size 16 has handlers of its own only where the body looks at it.
-    const size = codeSize === 16 && !spec.perMode ? 32 : codeSize;
-    const key = variantKey(code, addressing, size);
-    const known = this.indices.get(key);
+  /** The handler of an encoding. The same object in every machine. */
+  kind(spec: InsnSpec, code: number, addressing: Addressing, codeSize: 16 | 32 | 64): HandlerInfo {
+    return kindOf(spec, code, addressing, codeSize, this.timing);
+  }
+  /** Table index of a handler. It is there after the next `install`. */
+  index(info: HandlerInfo): number {
+    const kind = info as Kind, known = this.indices[kind.id];
     if (known !== undefined) return known;
-    const f = family(spec, size, this.timing);
-    const exports = new Wasm.Instance(f.module, this.imports).exports;
-    f.keys.forEach((k, i) => {
-      const at = this.put(exports[`h${i}`]);
-      this.indices.set(k, at);
-      this.infos[at] = f.infos[i];
-    });
-    const index = this.indices.get(key);
-    if (index === undefined) throw new Error(`no handler ${key} of ${spec.name}`);
+    const index = this.put(null);
+    this.indices[kind.id] = index;
+    this.infos[index] = kind;
+    this.missing.push(kind);
     return index;
+  }
+  /** Puts the handlers that `index` has promised in the table. Before the next instruction is executed. */
+  install(): void {
+    const { missing } = this;
+    if (missing.length === 0) return;
+    compile(missing.filter((k) => k.module === undefined));
+    for (const kind of missing) {
+      const module = kind.module!;
+      let instance = this.instances.get(module);
+      if (instance === undefined) this.instances.set(module, (instance = new Wasm.Instance(module, this.imports)));
+      this.table.set(this.indices[kind.id]!, instance.exports[kind.name]);
+    }
+    missing.length = 0;
   }
 }

@@ -1,9 +1,11 @@
 /**
  * What a description uses, found by running it once over a builder that takes notes: registers that it names itself, operands
  * that it writes, what it asks of the state, and how it ends. The interpreter asks for write permission by it; the
- * compiler decides by it which registers a region holds in locals.
+ * compiler decides by it which registers a region holds in locals. What the builder emits on the way is the handler, unless the
+ * description reads memory that it also writes: then it runs a second time, as it is known now what is written.
  */
 
+import type { FunctionEmitter } from '../../wasm/function.js';
 import type { Val } from '../builder.js';
 import type { InsnSpec } from '../insn.js';
 import { S, XMM_STRIDE, gprAddress } from '../state.js';
@@ -36,7 +38,18 @@ class UsageProbe extends InterpreterBuilder {
   stores = false;
   ends: Usage['ends'];
   readonly asksTraps = new Set<number>();
+  /** Operands that were read as if the body did not write them. */
+  private readonly readOnly = new Set<number>();
 
+  override isWritten(index: number): boolean {
+    this.readOnly.add(index);
+    return false;
+  }
+  /** Was an operand read for which the code would be another had it been known that the body writes it? */
+  misread(written: ReadonlySet<number>): boolean {
+    for (const i of this.readOnly) if (written.has(i)) return true;
+    return false;
+  }
   private note(address: number, write: boolean): void {
     const slot = slotOf(address);
     if (slot < 0) return;
@@ -74,11 +87,15 @@ class UsageProbe extends InterpreterBuilder {
   }
 }
 
-/** Notes of one description applied to one way of addressing. */
-export function usageOf(spec: InsnSpec, v: Variant): Usage {
+/** The handler of one description applied to one way of addressing, and what was noted on the way. */
+export function emitHandler(spec: InsnSpec, v: Variant): { readonly usage: Usage; readonly code: FunctionEmitter } {
   const p = new UsageProbe(v);
   spec.body(p, ...p.operands());
-  return {
-    named: p.named, namedWritten: p.namedWritten, written: p.writes(), stores: p.stores, asksTraps: p.asksTraps, ends: p.ends,
-  };
+  const written = p.writes();
+  const usage = { named: p.named, namedWritten: p.namedWritten, written, stores: p.stores, asksTraps: p.asksTraps, ends: p.ends };
+  if (!p.misread(written)) return { usage, code: p.finishBody() };
+  // Reads of operands that the body also writes ask for write permission.
+  const b = new InterpreterBuilder(v, written);
+  spec.body(b, ...b.operands());
+  return { usage, code: b.finishBody() };
 }

@@ -12,6 +12,8 @@ import type { CpuidResult } from '../registers.js';
 
 /** What the decoder asks about a processor. */
 export interface EncodingSet {
+  /** Two sets with the same key are the same. */
+  readonly key: string;
   /** iced `DecoderOptions`. */
   readonly decoderOptions: number;
   /** Does the processor know the encoding? */
@@ -52,6 +54,23 @@ function isHint(code: number): boolean {
   return info.table === OpCodeTableKind.T0F && (opCode === 0x0d || (opCode >= 0x18 && opCode <= 0x1f));
 }
 
+class Encodings implements EncodingSet {
+  private readonly known = new Map<number, boolean>();
+  constructor(readonly key: string, readonly decoderOptions: number, private readonly features: ReadonlySet<number>) {}
+
+  has(code: number): boolean {
+    let answer = this.known.get(code);
+    if (answer === undefined) {
+      scratch.code = code;
+      this.known.set(code, (answer = isHint(code) || [...scratch.cpuidFeatures()].every((f) => ALWAYS.has(f) || this.features.has(f))));
+    }
+    return answer;
+  }
+}
+const scratch = new Instruction();
+/** Of all processors that the process has seen. */
+const sets = new Map<string, EncodingSet>();
+
 /** The encodings of a processor. @param leaf its CPUID leaves as it answers them, subleaf 0 */
 export function encodingsOf(leaf: (leaf: number) => CpuidResult): EncodingSet {
   const advertised = ([l, register, bit]: Bit): boolean => ((leaf(l)[register] >>> bit) & 1) !== 0;
@@ -61,17 +80,8 @@ export function encodingsOf(leaf: (leaf: number) => CpuidResult): EncodingSet {
   if (!feature(F.LZCNT)) decoderOptions |= DecoderOptions.NoMPFX_0FBD;
   if (!feature(F.WBNOINVD)) decoderOptions |= DecoderOptions.NoWbnoinvd;
   if (!advertised(LAHF64)) decoderOptions |= DecoderOptions.NoLahfSahf64;
-  const known = new Map<number, boolean>();
-  const scratch = new Instruction();
-  return {
-    decoderOptions,
-    has(code) {
-      let answer = known.get(code);
-      if (answer === undefined) {
-        scratch.code = code;
-        known.set(code, (answer = isHint(code) || [...scratch.cpuidFeatures()].every(feature)));
-      }
-      return answer;
-    },
-  };
+  const features = [...BITS.keys()].filter(feature), key = `${decoderOptions} ${features.join(' ')}`;
+  let set = sets.get(key);
+  if (set === undefined) sets.set(key, (set = new Encodings(key, decoderOptions, new Set(features))));
+  return set;
 }

@@ -18,12 +18,17 @@ it.each([16, 32, 64] as const)('all descriptions have handlers in %i-bit code', 
       const memory = !form.hasMem ? [] : bits === 64 ? (['flat', 'full'] as const) : (['segmented'] as const);
       for (const addressing of form.hasMem && !form.hasRm ? memory : (['register', ...memory] as const)) {
         try {
-          handlers.index(spec, code, addressing, bits);
+          handlers.index(handlers.kind(spec, code, addressing, bits));
           made++;
         } catch (e) {
           failed.push(`${Code[code]} ${addressing}: ${String(e)}`);
         }
       }
+    }
+    try {
+      handlers.install();
+    } catch (e) {
+      failed.push(`${spec.name}: ${String(e)}`);
     }
   }
   expect(failed).toEqual([]);
