@@ -21,7 +21,7 @@ describe('compiler', () => {
   });
 
   it('finds both halves of a loop whose length divides the time between two looks', () => {
-    const t = new TestMachine(undefined, { ...DEFAULT_COMPILER, sample: 1000 });
+    const t = new TestMachine(undefined, { ...DEFAULT_COMPILER, sample: 1000, threshold: 2000 });
     // loop: dec ecx; jz end; push half; ret. half: four nops; push loop; ret: ten cycles
     const pushAndReturn = (to: number): number[] => [0x68, to & 255, (to >> 8) & 255, (to >> 16) & 255, 0, 0xc3];
     t.phys.write(at + 0x100, Uint8Array.of(0x90, 0x90, 0x90, 0x90, ...pushAndReturn(at)));
@@ -115,7 +115,7 @@ describe('compiler', () => {
   });
 
   it('a loop over two pages stays compiled', () => {
-    const t = new TestMachine(undefined, { ...DEFAULT_COMPILER, sample: 1000 });
+    const t = new TestMachine(undefined, { ...DEFAULT_COMPILER, sample: 1000, threshold: 2000 });
     // At the page's end: loop: add rax, rcx; jmp to the next page; there: dec ecx; jnz back
     const first = at + 0x1000 - 8, second = at + 0x1000;
     t.phys.write(second, Uint8Array.of(0xff, 0xc9, 0x75, 0xf4, 0xf4, 0xeb, 0xfe)); // dec ecx; jnz first; hlt
@@ -152,8 +152,15 @@ describe('cycle mode', () => {
     ['data in the large-page TLB set of the code', [{ at, code: load }, { at: at + 0x80, code: nop }], { [RBX]: 0x120_0000n }],
     ['data in the large-page TLB set of the stack', [{ at, code: [0x50, ...load, 0x5a] }], { [RBX]: 0x120_0000n, [RSP]: 0x38_0000n }], // push rax, pop rdx
   ] as const)('%s: as the interpreter', (_name, pieces, registers) => {
-    const interpreted = run(undefined, pieces, registers), compiled = run({ ...DEFAULT_COMPILER, sample: 1000 }, pieces, registers);
+    const interpreted = run(undefined, pieces, registers), compiled = run({ ...DEFAULT_COMPILER, sample: 1000, threshold: 2000 }, pieces, registers);
     expect(compiled.compiled).toBeGreaterThan(0);
     expect([compiled.cycles, compiled.tables === interpreted.tables]).toEqual([interpreted.cycles, true]);
+  });
+  it('what takes long is not hot if it is few instructions', () => {
+    const options = { ...DEFAULT_COMPILER, threshold: 150_000, coveredThreshold: 150_000 };
+    // mov esi, ecx; cpuid; mov ecx, esi
+    const few = run(options, [{ at, code: [0x89, 0xce, 0x0f, 0xa2, 0x89, 0xf1] }], {}), many = run(options, [{ at, code: Array<number>(24).fill(0x90) }], {});
+    expect([few.compiled, many.compiled]).toEqual([0, 1]);
+    expect(few.cycles).toBeGreaterThan(many.cycles);
   });
 });

@@ -28,7 +28,7 @@ const STEP_SHIFT = 2;
 export interface CompilerOptions {
   /** Cycles between two looks at where the guest is. */
   readonly sample: number;
-  /** Times that a place must have been seen before it is compiled; 0: whatever a chain begins with is compiled at once. */
+  /** Instructions that must have been interpreted before looks that found a place before it is compiled; 0: whatever a chain begins with is compiled at once. */
   readonly threshold: number;
   /** The same for a place that some region has already, though it begins elsewhere: the guest will come to its beginning. */
   readonly coveredThreshold: number;
@@ -42,12 +42,12 @@ export interface CompilerOptions {
   /** Called where a module of so many bytes is made: returns what `make` returns. */
   readonly making?: <T>(bytes: number, make: () => T) => T;
 }
-export const DEFAULT_COMPILER: CompilerOptions = { sample: 10_000, threshold: 2, coveredThreshold: 12, longest: 500_000, maxRegions: 2000, maxBytes: 12 << 20 };
+export const DEFAULT_COMPILER: CompilerOptions = { sample: 10_000, threshold: 15_000, coveredThreshold: 110_000, longest: 500_000, maxRegions: 2000, maxBytes: 12 << 20 };
 /**
  * In cycle mode a region gains less than in functional mode, and its code is twice as long: the host needs 5 to 20 ms for one, on all its
- * threads. 1.5 million cycles are some 30 ms of interpreting; docs/performance.md has other numbers of looks.
+ * threads. 600,000 instructions are some 25 ms of interpreting; docs/performance.md has other numbers.
  */
-export const CYCLE_COMPILER: CompilerOptions = { ...DEFAULT_COMPILER, threshold: 150 };
+export const CYCLE_COMPILER: CompilerOptions = { ...DEFAULT_COMPILER, threshold: 600_000, coveredThreshold: 600_000 };
 
 /** `--engine compiler`: as little as possible is interpreted. For tests, and to see what compiling costs. */
 export const EAGER_COMPILER: CompilerOptions = { ...DEFAULT_COMPILER, sample: 500, threshold: 0 };
@@ -90,6 +90,10 @@ export class Compiler {
   private untilSample: number;
   private from = 0;
   private cutOff = 0;
+  /** A look found a chain that had ended by itself: the place where the next begins is what it sees. */
+  private atNext = false;
+  /** S.retired at the last look. */
+  private counted = 0;
   readonly stats: CompilerStats = { compiled: 0, shared: 0, regions: 0, bytes: 0, samples: 0, hits: 0, instructions: 0, evictions: 0, milliseconds: 0, longest: 0 };
   private readonly installed = new Map<number, Installed>();
   /** How many regions have a record. */
@@ -103,6 +107,7 @@ export class Compiler {
   private readonly workshop: Workshop;
   /** The region that is being compiled, a step at a look; one at a time. */
   private making: RegionInMaking | undefined;
+  private readonly inCycleMode: boolean;
 
   constructor(
     private readonly m: LinearMemory,
@@ -113,6 +118,7 @@ export class Compiler {
   ) {
     this.untilSample = this.interval;
     const interpreter = (record: number): number => this.handlerOf(record, m.u32[(record + R.handler) >>> 2]!);
+    this.inCycleMode = hits !== undefined;
     this.templates = Templates.for(hits);
     const { commit, helper, raise, arrive, branchSlow, dispatch } = IMPORT_INDEX, { dataLine, jump, span, string } = TIMING_INDEX;
     const imports = {
@@ -158,6 +164,7 @@ export class Compiler {
         this.stats.samples++;
         this.stats.hits++;
         this.untilSample = this.interval;
+        this.interpreted();
       }
     } else this.untilSample -= i32[S.sliceBudget >>> 2]! - i32[S.left >>> 2]! - this.from;
     if (spare === 0) return;
@@ -180,19 +187,26 @@ export class Compiler {
    * @param blockEnd the chain ended because its cycles were used up, not for a reason of its own
    */
   sample(blockEnd: boolean): void {
-    const { m, stats, making } = this;
+    const { stats, making } = this;
     this.untilSample = this.interval;
-    if (making !== undefined) return this.goOn(making);
+    if (making !== undefined) {
+      this.interpreted();
+      return this.goOn(making);
+    }
     stats.samples++;
-    if (!blockEnd) return;
-    const record = this.recordHere();
-    if (record === 0 || this.installed.has(record)) return;
-    if (this.refused.has(record)) return;
+    const record = blockEnd ? this.recordHere() : 0;
+    if (record === 0) this.atNext = true;
+    else this.seen(record);
+  }
+  /** A look has found the guest at a record of the page that runs. */
+  private seen(record: number): void {
+    const { m, installed } = this, instructions = this.interpreted();
+    if (installed.has(record) || this.refused.has(record)) return;
     const page = m.u32[S.currentPage >>> 2]!;
     if (this.installKnown(page, record)) return;
-    const { seen } = this.templates, place = Templates.placeOf(m, page, record), times = (seen.get(place) ?? 0) + 1;
-    if (times < (this.covered.has(record) ? this.options.coveredThreshold : this.options.threshold)) {
-      seen.set(place, times);
+    const { seen } = this.templates, place = Templates.placeOf(m, page, record), sum = (seen.get(place) ?? 0) + instructions;
+    if (sum < (this.covered.has(record) ? this.options.coveredThreshold : this.options.threshold)) {
+      seen.set(place, sum);
       return;
     }
     if (this.options.threshold === 0) return this.compile(page, record);
@@ -207,9 +221,26 @@ export class Compiler {
   get busy(): boolean {
     return this.making !== undefined;
   }
+  /**
+   * Instructions since the last look. Cycles would say something else: a place that waits for a device has many, and gains nothing from being
+   * compiled.
+   */
+  private interpreted(): number {
+    if (!this.inCycleMode) return this.options.sample;
+    const retired = this.m.u32[S.retired >>> 2]!, since = retired - this.counted;
+    this.counted = retired;
+    // The count begins again now and then.
+    return since < 0 ? retired : since;
+  }
   /** A chain is about to begin at a record of the current page: compiles it when nothing is to be interpreted that can be compiled. */
   entering(record: number): void {
-    if (this.options.threshold > 0 || this.installed.has(record) || this.refused.has(record) || this.m.u32[S.mode >>> 2] === MODE.bits16) return;
+    if (this.options.threshold > 0 && !this.atNext) return;
+    if (this.m.u32[S.mode >>> 2] === MODE.bits16) return;
+    if (this.atNext) {
+      this.atNext = false;
+      if (this.options.threshold > 0) return this.making === undefined ? this.seen(record) : undefined;
+    }
+    if (this.installed.has(record) || this.refused.has(record)) return;
     this.compile(this.m.u32[S.currentPage >>> 2]!, record);
   }
   /** The decoded record at RIP if it lies in the page that ran last, else 0. */
