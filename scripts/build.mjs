@@ -42,15 +42,16 @@ function typescript() {
   return {
     name: 'TypeScript',
     stamp: join(root, 'dist/.stamp'),
-    present: () => existsSync(join(root, 'dist/cli/main.js')),
-    hash: () => hashOf([...sources(), join(root, 'tsconfig.json')], lockedVersion('typescript')),
-    build() {
+    present: () => existsSync(join(root, 'dist/node/main.js')),
+    hash: () => hashOf([...sources(), ...['tsconfig.json', 'scripts/bundle-commands.mjs', 'scripts/iced-by-require.mjs'].map((f) => join(root, f))], ...['typescript', 'vite', 'iced-x86'].map(lockedVersion)),
+    async build() {
       const kept = new Set(sources().map((f) => relative(join(root, 'src'), f).replace(/\.ts$/, '')));
       for (const old of filesBelow(join(root, 'dist'), (n) => /\.js(\.map)?$/.test(n)))
         if (!ofPage(old) && !kept.has(relative(join(root, 'dist'), old).replace(/\.js(\.map)?$/, ''))) rmSync(old);
       const tsc = join(root, 'node_modules/typescript/bin/tsc');
       const result = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.json')], { cwd: root, stdio: ['ignore', process.stderr, process.stderr] });
       if (result.status !== 0) throw new Error('the TypeScript compiler found errors');
+      await (await import('./bundle-commands.mjs')).bundleCommands(root);
     },
   };
 }

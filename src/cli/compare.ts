@@ -130,7 +130,7 @@ export async function compare(o: CompareOptions): Promise<number> {
   };
   folder.tables(all);
   folder.manifest(facts);
-  folder.report(
+  await folder.report(
     { title: 'Xenolith: I/O paths compared', facts: [['version', `${version} (${facts.commit})`], ['seed', String(o.seed)], ['disk', facts.disk], ['data', 'checksums of every transfer are compared with what they must be']] },
     workloads, all,
   );

@@ -1,23 +1,26 @@
 /** The `xenolith` command: one yargs program, one file for each subcommand. */
 
-import yargs from 'yargs';
+import yargs, { type CommandModule } from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { SessionError } from '../debug/history.js';
 import { ConfigError } from '../machine/machine.js';
 import { ImageError } from '../machine/loaders/load.js';
 import { ProfileError } from '../machine/profile.js';
-import { compareCommand } from './compare.js';
 import { EXIT_INTERRUPTED, EXIT_USAGE, UserError } from './errors.js';
-import { gdbCommand } from './gdb.js';
 import { useBranchHints } from './host-flags.js';
-import { runCommand } from './run.js';
-import { stepCommand } from './step.js';
-import { uiCommand } from './ui.js';
 
 useBranchHints();
 
 const USER_ERRORS = [UserError, SessionError, ImageError, ProfileError, ConfigError];
-const COMMAND_NAMES = ['compare', 'run', 'step', 'gdb', 'ui', 'completion'];
+/** A command is loaded when it is named: each has libraries of its own. */
+const COMMANDS: Readonly<Record<string, () => Promise<CommandModule<object, never>>>> = {
+  compare: async () => (await import('./compare.js')).compareCommand as CommandModule<object, never>,
+  run: async () => (await import('./run.js')).runCommand as CommandModule<object, never>,
+  step: async () => (await import('./step.js')).stepCommand as CommandModule<object, never>,
+  gdb: async () => (await import('./gdb.js')).gdbCommand as CommandModule<object, never>,
+  ui: async () => (await import('./ui.js')).uiCommand as CommandModule<object, never>,
+};
+const COMMAND_NAMES = [...Object.keys(COMMANDS), 'completion'];
 const words = hideBin(process.argv);
 const debug = words.includes('--debug');
 
@@ -36,14 +39,11 @@ process.stdout.on('error', (e: NodeJS.ErrnoException) => {
 });
 process.stderr.on('error', () => undefined);
 
+const named = COMMANDS[words[0] ?? ''];
 const program = yargs(words)
   .scriptName('xenolith')
   .usage('$0 COMMAND [OPTIONS]\n\nA cycle-level x86-64 machine with Intel VT-x and AMD SVM.')
-  .command(compareCommand)
-  .command(runCommand)
-  .command(stepCommand)
-  .command(gdbCommand)
-  .command(uiCommand)
+  .command(await Promise.all((named === undefined ? Object.values(COMMANDS) : [named]).map((load) => load())) as unknown as CommandModule[])
   .option('debug', { type: 'boolean', default: false, describe: 'show stack traces of errors' })
   .completion('completion', 'print a completion script for the shell')
   .demandCommand(1, 'name a command')

@@ -9,7 +9,6 @@ import { exitRows, rowOf, type Cell } from '../../experiments/rows.js';
 import type { Workload } from '../../experiments/workloads.js';
 import { reasonOf, UserError } from '../errors.js';
 import { reportHtml, type ReportFacts } from './html.js';
-import { chartPng } from './png.js';
 
 export class ResultFolder {
   /** Where the traces go: the runs write them themselves. */
@@ -56,7 +55,9 @@ export class ResultFolder {
     this.replace('manifest.json', `${JSON.stringify(facts, null, 2)}\n`);
   }
   /** report.html and charts/*.png. */
-  report(about: ReportFacts, workloads: readonly Workload[], cells: readonly Cell[]): void {
+  async report(about: ReportFacts, workloads: readonly Workload[], cells: readonly Cell[]): Promise<void> {
+    // Drawing comes with a library of machine code, which other commands and the runs should not wait for.
+    const { chartPng } = await import('./png.js');
     const drawn = charts(workloads, cells);
     this.replace('report.html', reportHtml(about, workloads, cells, drawn));
     for (const c of drawn) this.replace(join('charts', `${c.file}.png`), chartPng(c.config));
