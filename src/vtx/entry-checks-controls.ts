@@ -8,7 +8,7 @@
 import { EVENT_TYPE } from '../cpu/events.js';
 import { type Allowed, CR3_TARGETS } from './capabilities.js';
 import { ENTRY, EVENT, EVENT_OTHER, EXIT, PIN, PROC, PROC2, eventType, eventVector } from './controls.js';
-import { type CheckGroup, type CheckView, type EntryCheck } from './entry-checks.js';
+import { type CheckGroup, type CheckView, type EntryCheck, checkGroup } from './entry-checks.js';
 import { F, type FieldName, GROUP } from './fields.js';
 
 const settingOk = (v: number, a: Allowed): boolean => (~v & a.must1) === 0 && (v & ~a.may1) === 0;
@@ -263,13 +263,9 @@ const entries: readonly EntryCheck[] = [
 ];
 
 export const CONTROL_CHECKS: readonly CheckGroup[] = [
-  { section: 'VM-Execution Control Fields', reads: GROUP.controls, rows: execution },
-  { section: 'VM-Exit Control Fields', reads: GROUP.controls, rows: exits },
-  {
-    section: 'VM-Entry Control Fields',
-    reads: GROUP.controls,
-    rows: [reserved('entry-reserved', 'VM_ENTRY_CONTROLS', (v) => v.entry, (v) => v.x.caps.entry)],
-  },
-  { section: 'VM-Entry Control Fields', reads: GROUP.injection | GROUP.controls | GROUP.guestRegisters, rows: injection },
-  { section: 'VM-Entry Control Fields', reads: GROUP.controls, rows: entries },
+  checkGroup('VM-Execution Control Fields', GROUP.controls, execution),
+  checkGroup('VM-Exit Control Fields', GROUP.controls, exits),
+  checkGroup('VM-Entry Control Fields', GROUP.controls, [reserved('entry-reserved', 'VM_ENTRY_CONTROLS', (v) => v.entry, (v) => v.x.caps.entry)]),
+  checkGroup('VM-Entry Control Fields', GROUP.injection | GROUP.controls | GROUP.guestRegisters, injection),
+  checkGroup('VM-Entry Control Fields', GROUP.controls, entries),
 ];

@@ -9,26 +9,17 @@
 import { DB, EVENT_TYPE, MC } from '../cpu/events.js';
 import { ACTIVITY, CR0_PE, CR0_PG, CR4_PAE, CR4_PCIDE, EFER_LMA, EFER_LME, IF, TF } from '../cpu/state.js';
 import { BLOCKING, ENTRY, EVENT_OTHER, PENDING_DEBUG, PIN, eventVector } from './controls.js';
-import { ALL_ONES, ALWAYS, type CheckGroup, type CheckView, CONTROLS_AND, type EntryCheck } from './entry-checks.js';
-import { patOk } from './entry-checks-host.js';
+import { ALL_ONES, ALWAYS, type CheckGroup, type CheckView, CONTROLS_AND, type EntryCheck, checkGroup } from './entry-checks.js';
+import { isCanonical, patOk } from './entry-checks-host.js';
 import { segmentChecks } from './entry-checks-segments.js';
 import { F, type FieldName, GROUP, REVISION_OFFSET } from './fields.js';
 
 /** IA32_DEBUGCTL bits that may be one: LBR, BTF, and the trace and freeze controls up to bit 15 that parts of this age have. */
 const DEBUGCTL_ALLOWED = 0xffc3n;
 const DEBUGCTL_BTF = 2n;
-const NON_CANONICAL = 1n << 47n;
 
 /** Exit qualifications of an entry failure. §27.8 "VM-Entry Failures During or After Loading Guest State". */
 export const QUALIFICATION = { none: 0, pdpte: 2, nmi: 3, linkPointer: 4 } as const;
-
-const canonicalField = (field: FieldName): EntryCheck => ({
-  id: `${field.toLowerCase().replaceAll('_', '-')}-canonical`,
-  field,
-  rule: 'must be canonical',
-  ok: (v) => v.canonical(F[field]),
-  breaks: () => ({ [field]: NON_CANONICAL }),
-});
 
 const loadsDebug = (v: CheckView): boolean => (v.entry & ENTRY.loadDebugControls) !== 0;
 
@@ -92,8 +83,8 @@ const registers: readonly EntryCheck[] = [
     ok: (v) => !loadsDebug(v) || v.u64(F.GUEST_DR7) >> 32n === 0n,
     breaks: (v) => ({ VM_ENTRY_CONTROLS: v.entry | ENTRY.loadDebugControls, GUEST_DR7: 0x400n | (1n << 32n) }),
   },
-  canonicalField('GUEST_IA32_SYSENTER_ESP'),
-  canonicalField('GUEST_IA32_SYSENTER_EIP'),
+  isCanonical('GUEST_IA32_SYSENTER_ESP'),
+  isCanonical('GUEST_IA32_SYSENTER_EIP'),
   {
     id: 'guest-pat',
     field: 'GUEST_IA32_PAT',
@@ -127,7 +118,7 @@ const registers: readonly EntryCheck[] = [
 const tables: readonly EntryCheck[] = (['GDTR', 'IDTR'] as const).flatMap((t): EntryCheck[] => {
   const limit: FieldName = `GUEST_${t}_LIMIT`;
   return [
-    canonicalField(`GUEST_${t}_BASE`),
+    isCanonical(`GUEST_${t}_BASE`),
     {
       id: `guest-${t.toLowerCase()}-limit`,
       field: limit,
@@ -324,13 +315,15 @@ const nonRegister: readonly EntryCheck[] = [
   },
 ];
 
+const noLink = (v: CheckView): boolean => v.u32(F.VMCS_LINK_POINTER) === 0xffff_ffff && v.u32(F.VMCS_LINK_POINTER + 4) === 0xffff_ffff;
+
 /** The VMCS link pointer must name a VMCS; without VMCS shadowing its shadow indicator must be 0. */
 const linkPointer: readonly EntryCheck[] = [
   {
     id: 'link-pointer-address',
     field: 'VMCS_LINK_POINTER',
     rule: 'if not FFFFFFFF_FFFFFFFFH, must be 4-KByte aligned within the physical-address width',
-    ok: (v) => v.u64(F.VMCS_LINK_POINTER) === ALL_ONES || v.aligned(v.u64(F.VMCS_LINK_POINTER), 12),
+    ok: (v) => noLink(v) || v.aligned(v.u64(F.VMCS_LINK_POINTER), 12),
     breaks: () => ({ VMCS_LINK_POINTER: 0x1001n }),
     qualification: QUALIFICATION.linkPointer,
   },
@@ -338,10 +331,7 @@ const linkPointer: readonly EntryCheck[] = [
     id: 'link-pointer-revision',
     field: 'VMCS_LINK_POINTER',
     rule: 'the VMCS that it names must have our revision identifier and a shadow indicator of 0',
-    ok: (v) => {
-      const p = v.u64(F.VMCS_LINK_POINTER);
-      return p === ALL_ONES || Number(v.cpu.readPhys(Number(p) + REVISION_OFFSET, 4)) === v.x.caps.revision;
-    },
+    ok: (v) => noLink(v) || Number(v.cpu.readPhys(Number(v.u64(F.VMCS_LINK_POINTER)) + REVISION_OFFSET, 4)) === v.x.caps.revision,
     breaks: () => ({ VMCS_LINK_POINTER: 0x2000n }),
     qualification: QUALIFICATION.linkPointer,
   },
@@ -368,25 +358,21 @@ const pdptes: readonly EntryCheck[] = [0, 1, 2, 3].map((i): EntryCheck => {
 });
 
 export const GUEST_CHECKS: readonly CheckGroup[] = [
-  { section: 'Checks on Guest Control Registers, Debug Registers, and MSRs', reads: CONTROLS_AND(GROUP.guestRegisters), rows: registers },
-  {
-    section: 'Checks on Guest Segment Registers',
-    reads: CONTROLS_AND(GROUP.guestSegments | GROUP.guestRegisters | GROUP.guestFlags),
-    rows: segmentChecks,
-  },
-  { section: 'Checks on Guest Descriptor-Table Registers', reads: GROUP.guestTables, rows: tables },
-  {
-    section: 'Checks on Guest RIP, RFLAGS, and SSP',
-    reads: CONTROLS_AND(GROUP.guestRip | GROUP.guestFlags | GROUP.guestSegments | GROUP.guestRegisters | GROUP.injection),
-    rows: flags,
-  },
-  {
-    section: 'Checks on Guest Non-Register State',
-    reads: CONTROLS_AND(GROUP.guestState | GROUP.guestFlags | GROUP.guestSegments | GROUP.injection | GROUP.guestRegisters),
-    rows: nonRegister,
-  },
+  checkGroup('Checks on Guest Control Registers, Debug Registers, and MSRs', CONTROLS_AND(GROUP.guestRegisters), registers),
+  checkGroup('Checks on Guest Segment Registers', CONTROLS_AND(GROUP.guestSegments | GROUP.guestRegisters | GROUP.guestFlags), segmentChecks),
+  checkGroup('Checks on Guest Descriptor-Table Registers', GROUP.guestTables, tables),
+  checkGroup(
+    'Checks on Guest RIP, RFLAGS, and SSP',
+    CONTROLS_AND(GROUP.guestRip | GROUP.guestFlags | GROUP.guestSegments | GROUP.guestRegisters | GROUP.injection),
+    flags,
+  ),
+  checkGroup(
+    'Checks on Guest Non-Register State',
+    CONTROLS_AND(GROUP.guestState | GROUP.guestFlags | GROUP.guestSegments | GROUP.injection | GROUP.guestRegisters),
+    nonRegister,
+  ),
   // The named VMCS may change without a VMWRITE.
-  { section: 'Checks on Guest Non-Register State', reads: ALWAYS, rows: linkPointer },
-  { section: 'Checks on Guest Page-Directory-Pointer-Table Entries', reads: CONTROLS_AND(GROUP.guestState | GROUP.guestRegisters), rows: pdptes },
+  checkGroup('Checks on Guest Non-Register State', ALWAYS, linkPointer),
+  checkGroup('Checks on Guest Page-Directory-Pointer-Table Entries', CONTROLS_AND(GROUP.guestState | GROUP.guestRegisters), pdptes),
 ];
 

@@ -7,7 +7,7 @@
 
 import { CR4_PAE, CR4_PCIDE, EFER_LMA, EFER_LME } from '../cpu/state.js';
 import { ENTRY, EXIT } from './controls.js';
-import { type CheckGroup, type CheckView, type EntryCheck, canonical } from './entry-checks.js';
+import { type CheckGroup, type CheckView, type EntryCheck, canonical, checkGroup } from './entry-checks.js';
 import { F, type FieldName, GROUP } from './fields.js';
 
 const NON_CANONICAL = 1n << 47n;
@@ -21,13 +21,16 @@ export function patOk(pat: bigint): boolean {
   return true;
 }
 
-const isCanonical = (field: FieldName): EntryCheck => ({
-  id: `${field.toLowerCase().replaceAll('_', '-')}-canonical`,
-  field,
-  rule: 'must be canonical',
-  ok: (v) => v.canonical(F[field]),
-  breaks: () => ({ [field]: NON_CANONICAL }),
-});
+export function isCanonical(field: FieldName): EntryCheck {
+  const offset = F[field];
+  return {
+    id: `${field.toLowerCase().replaceAll('_', '-')}-canonical`,
+    field,
+    rule: 'must be canonical',
+    ok: (v) => v.canonical(offset),
+    breaks: () => ({ [field]: NON_CANONICAL }),
+  };
+}
 
 const registers: readonly EntryCheck[] = [
   {
@@ -83,18 +86,18 @@ const SELECTORS = ['CS', 'SS', 'DS', 'ES', 'FS', 'GS', 'TR'] as const;
 
 const segments: readonly EntryCheck[] = [
   ...SELECTORS.map((s): EntryCheck => {
-    const field: FieldName = `HOST_${s}_SELECTOR`;
+    const field: FieldName = `HOST_${s}_SELECTOR`, offset = F[field];
     return {
       id: `host-${s.toLowerCase()}-rpl-ti`,
       field,
       rule: 'RPL (bits 1:0) and TI (bit 2) must be 0',
-      ok: (v) => (v.u32(F[field]) & 7) === 0,
+      ok: (v) => (v.u32(offset) & 7) === 0,
       breaks: () => ({ [field]: 0x14 }),
     };
   }),
   ...(['CS', 'TR'] as const).map((s): EntryCheck => {
-    const field: FieldName = `HOST_${s}_SELECTOR`;
-    return { id: `host-${s.toLowerCase()}-null`, field, rule: 'must not be 0000H', ok: (v) => v.u32(F[field]) !== 0, breaks: () => ({ [field]: 0 }) };
+    const field: FieldName = `HOST_${s}_SELECTOR`, offset = F[field];
+    return { id: `host-${s.toLowerCase()}-null`, field, rule: 'must not be 0000H', ok: (v) => v.u32(offset) !== 0, breaks: () => ({ [field]: 0 }) };
   }),
   {
     id: 'host-ss-null',
@@ -170,8 +173,8 @@ const addressSpace: readonly EntryCheck[] = [
 ];
 
 export const HOST_CHECKS: readonly CheckGroup[] = [
-  { section: 'Checks on Host Control Registers, MSRs, and SSP', reads: GROUP.host | GROUP.controls, rows: registers },
-  { section: 'Checks on Host Segment and Descriptor-Table Registers', reads: GROUP.host | GROUP.controls, rows: segments },
+  checkGroup('Checks on Host Control Registers, MSRs, and SSP', GROUP.host | GROUP.controls, registers),
+  checkGroup('Checks on Host Segment and Descriptor-Table Registers', GROUP.host | GROUP.controls, segments),
   // These look at the processor's mode too: vmEntry marks the host group when that has changed.
-  { section: 'Checks Related to Address-Space Size', reads: GROUP.host | GROUP.controls, rows: addressSpace },
+  checkGroup('Checks Related to Address-Space Size', GROUP.host | GROUP.controls, addressSpace),
 ];

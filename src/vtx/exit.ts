@@ -74,6 +74,7 @@ export function vmExit(x: Vmx, cpu: Cpu, reason: number, info: ExitInformation =
 
   const debugException = reason === REASON.EXCEPTION_OR_NMI && info.interruption !== undefined && eventVector(info.interruption) === 1;
   saveGuest(x, cpu, info.resume === true, debugException);
+  x.noteChecked();
   // From here on MSRs are read as in VMX root operation: IA32_TSC without the guest's offset.
   s.set32(S.guest, 0);
   const storeCount = x.get32(F.VM_EXIT_MSR_STORE_COUNT);

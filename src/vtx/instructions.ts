@@ -158,8 +158,9 @@ const vmwrite: Body = (x, cpu, i) => {
   if (f.type === 'read-only' && !x.caps.has('vmwrite-any-field')) return fail(x, cpu, ERROR.readOnlyField);
   const value =
     (encoding & 1n) !== 0n ? (x.get(f.offset) & 0xffff_ffffn) | (BigInt.asUintN(32, source) << 32n) : BigInt.asUintN(WIDTH_BITS[f.width], source);
+  // What has not changed need not be checked again.
+  if (x.get(f.offset) !== value) x.dirty |= f.group;
   x.set(f.offset, value);
-  x.dirty |= f.group;
   if (cpu.probe.active) cpu.probe.emit(PROBE.vmwrite, cpu.now(), cpu.id, Number(encoding), 0, x.currentPointer, Number(value));
   return succeed(cpu);
 };

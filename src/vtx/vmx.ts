@@ -15,6 +15,7 @@ import type { LinearMemory } from '../mem/linear-memory.js';
 import type { Capabilities } from './capabilities.js';
 import { REASON_COUNT, REASON_NAMES } from './controls.js';
 import { ABORT_OFFSET, type FieldName, LAUNCH_OFFSET, REVISION_OFFSET } from './fields.js';
+import { KnownVmcss } from './known-vmcs.js';
 
 /** Why the last VM entry failed: which field broke which rule. */
 export interface EntryFailure {
@@ -90,6 +91,7 @@ export class Vmx {
   readonly c = new Controls();
   /** GROUP bits of fields written since the checks of VM entry last held, for this VMCS. See entry-checks.ts. */
   dirty = ~0;
+  private readonly known: KnownVmcss;
   /** IA32_EFER.LMA when the host checks last held. */
   checkedLong = false;
   lastEntryFailure: EntryFailure | null = null;
@@ -128,6 +130,7 @@ export class Vmx {
   ) {
     this.u32 = m.u32;
     this.u64 = m.u64;
+    this.known = new KnownVmcss(m);
   }
 
   /** Power-on and RESET: outside VMX operation, IA32_FEATURE_CONTROL unlocked. */
@@ -154,7 +157,12 @@ export class Vmx {
   load(hpa: number, at: number): void {
     this.currentPointer = hpa;
     this.at = at;
-    this.dirty = ~0;
+    this.dirty = this.known.dirty(hpa, at, this.checkedLong);
+  }
+
+  /** The guest has left, and its state is in the VMCS: what was checked at its entry holds for the fields as they are now. */
+  noteChecked(): void {
+    this.known.note(this.currentPointer, this.at, this.dirty, this.checkedLong);
   }
 
   get(field: number): bigint {
