@@ -20,6 +20,8 @@ import { TransitionCost, type MinimalTransitions, type TransitionKind } from './
 
 const LOCAL_APIC_PAGE = 0xfee0_0000;
 const LAST_TAG = 0xfff;
+const WALKS = counterOffset('walks'), WALK_CYCLES = counterOffset('walkCycles');
+const PAGE = 0xffff_f000 | 0, LARGE_PAGE = 0xffe0_0000 | 0;
 
 /** What the core needs of a vCPU to walk its page tables when a modelled TLB misses. */
 export interface Walker {
@@ -39,6 +41,11 @@ export class TimingCore implements TimingPort {
   /** Number of each address space (vCPU, tag, PCID) in TLB keys. */
   private readonly spaces = new Map<number, number>();
   private lastSpace = 0;
+  /** vCPU and tag of each number; number 0 is nobody's. */
+  private readonly vcpuOf = new Int16Array(LAST_TAG + 1).fill(-1);
+  private readonly tagOf = new Int32Array(LAST_TAG + 1);
+  /** The key of the space selected last. */
+  private selected = -1;
   private current = 0;
   private currentVcpu = 0;
 
@@ -76,10 +83,14 @@ export class TimingCore implements TimingPort {
   /** The vCPU and address space that run from now on: at every switch of vCPU, guest and host, or PCID. */
   select(vcpu: number, tag: number, pcid: number): void {
     const key = (vcpu * 0x10000 + tag) * 4096 + pcid;
+    if (key === this.selected) return;
+    this.selected = key;
     let space = this.spaces.get(key);
     if (space === undefined) {
       if (this.lastSpace === LAST_TAG) this.forgetSpaces();
       this.spaces.set(key, (space = ++this.lastSpace));
+      this.vcpuOf[space] = vcpu;
+      this.tagOf[space] = tag;
     }
     this.currentVcpu = vcpu;
     this.current = this.layout.block(vcpu);
@@ -133,7 +144,8 @@ export class TimingCore implements TimingPort {
 
   delivery(kind: 'interrupt' | 'exception' | 'software', privilegeChange: boolean): number {
     const f = this.profile.figures;
-    return f[`delivery.${kind}`] + (privilegeChange ? f['delivery.privilege_change'] : 0);
+    const base = kind === 'interrupt' ? f['delivery.interrupt'] : kind === 'exception' ? f['delivery.exception'] : f['delivery.software'];
+    return base + (privilegeChange ? f['delivery.privilege_change'] : 0);
   }
 
   device(kind: 'port-read' | 'port-write' | 'mmio-read' | 'mmio-write', address: number): number {
@@ -156,22 +168,24 @@ export class TimingCore implements TimingPort {
   }
 
   flush(scope: 'page' | 'context' | 'all', tag: number, linear = 0n): void {
-    const { u32 } = this.m, l = this.layout;
-    const mine = new Set<number>();
-    for (const [key, space] of this.spaces) {
-      const k = Math.floor(key / 4096);
-      if (Math.floor(k / 0x10000) === this.currentVcpu && (scope === 'all' || k % 0x10000 === tag)) mine.add(space);
-    }
-    const lo = Number(linear & 0xffff_f000n) | 0, hi = Number((linear >> 32n) & 0xffffn);
-    for (const [t, pageMask] of [[l.itlb, 0xffff_f000 | 0], [l.dtlb, 0xffff_f000 | 0], [l.tlb2, 0xffff_f000 | 0], [l.large, 0xffe0_0000 | 0]] as const) {
-      const at = (this.current + t.at) >>> 2;
-      for (let w = at; w < at + 2 * t.sets * t.ways; w += 2) {
-        if (!mine.has(u32[w]! & LAST_TAG)) continue;
-        if (scope === 'page' && (((u32[w]! ^ lo) & pageMask) !== 0 || u32[w + 1] !== hi)) continue;
-        u32[w] = u32[w + 1] = 0;
-      }
-    }
+    const l = this.layout;
+    const lo = scope === 'page' ? Number(linear & 0xffff_f000n) | 0 : 0, hi = scope === 'page' ? Number((linear >> 32n) & 0xffffn) : 0;
+    const only = scope === 'all' ? -1 : tag, page = scope === 'page';
+    this.flushTable(l.itlb, only, page ? PAGE : 0, lo, hi);
+    this.flushTable(l.dtlb, only, page ? PAGE : 0, lo, hi);
+    this.flushTable(l.tlb2, only, page ? PAGE : 0, lo, hi);
+    this.flushTable(l.large, only, page ? LARGE_PAGE : 0, lo, hi);
     this.clear(l.walkCache);
+  }
+  /** Empties entries of the running vCPU: of a tag or (-1) of all; of a page or (mask 0) of all. */
+  private flushTable(t: Table, tag: number, mask: number, lo: number, hi: number): void {
+    const { u32 } = this.m, { vcpuOf, tagOf, currentVcpu } = this, at = (this.current + t.at) >>> 2, end = at + 2 * t.sets * t.ways;
+    for (let w = at; w < end; w += 2) {
+      const key = u32[w]!, space = key & LAST_TAG;
+      if (vcpuOf[space] !== currentVcpu || (tag >= 0 && tagOf[space] !== tag)) continue;
+      if (mask !== 0 && (((key ^ lo) & mask) !== 0 || u32[w + 1] !== hi)) continue;
+      u32[w] = u32[w + 1] = 0;
+    }
   }
 
   /** Events of a vCPU so far. */
@@ -190,8 +204,8 @@ export class TimingCore implements TimingPort {
     const { mmu } = walker, fetch = (flags & ACCESS_FETCH) !== 0;
     const status = mmu.translate(linHi, linLo, fetch ? FETCH : READ, walker.isUser());
     const t = mmu.tables, cycles = this.pageWalk(t.refs, t.refCount, t.cacheable);
-    this.count('walks', 1);
-    this.count('walkCycles', cycles);
+    this.count(WALKS, 1);
+    this.count(WALK_CYCLES, cycles);
     if (status === OK) this.enter(linLo, linHi, mmu.tlbPageShift, fetch);
     return cycles;
   }
@@ -207,7 +221,7 @@ export class TimingCore implements TimingPort {
     const { u32 } = this.m;
     const page = shift === 12 ? linLo >>> 12 : linLo >>> 21; // sets are few: bits above 31 never choose one
     const first = (this.current + t.at + (page & (t.sets - 1)) * t.ways * 8) >>> 2;
-    u32.copyWithin(first + 2, first, first + 2 * (t.ways - 1));
+    for (let w = first + 2 * t.ways - 1; w >= first + 2; w--) u32[w] = u32[w - 2]!;
     u32[first] = (linLo & (shift === 12 ? 0xffff_f000 : 0xffe0_0000)) | (u32[(this.current + F.tag) >>> 2]! & LAST_TAG);
     u32[first + 1] = linHi & 0xffff;
   }
@@ -219,7 +233,7 @@ export class TimingCore implements TimingPort {
     const last = first + t.ways - 1;
     while (at < last && u32[at] !== address) at++;
     const found = u32[at] === address;
-    u32.copyWithin(first + 1, first, at);
+    for (; at > first; at--) u32[at] = u32[at - 1]!;
     u32[first] = address;
     return found;
   }
@@ -235,11 +249,12 @@ export class TimingCore implements TimingPort {
     for (let v = 0; v < this.cpus; v++)
       for (const t of [l.itlb, l.dtlb, l.tlb2, l.large]) this.m.u8.fill(0, l.block(v) + t.at, l.block(v) + t.at + 8 * t.sets * t.ways);
     this.spaces.clear();
+    this.vcpuOf.fill(-1);
     this.lastSpace = 0;
   }
 
-  private count(c: Counter, by: number): void {
-    const at = (this.current + counterOffset(c)) >>> 2, sum = this.m.u32[at]! + by;
+  private count(offset: number, by: number): void {
+    const at = (this.current + offset) >>> 2, sum = this.m.u32[at]! + by;
     this.m.u32[at] = sum;
     if (sum >= 0x1_0000_0000) this.m.u32[at + 1]!++;
   }

@@ -123,7 +123,8 @@ export function readTimingProfile(json: unknown): TimingProfile {
   const costs = {} as Record<CostClass, number>;
   for (const c of COST_CLASSES) costs[c] = read(named, json, `instructions.${c}`, 'cycles', 0, 100000);
   checkShapes(named, figures);
-  return { name: named, figures, costs };
+  // Copies: V8 keeps an object that properties were added to by name as a hash table, and these are read all the time.
+  return { name: named, figures: { ...figures }, costs: { ...costs } };
 }
 
 /** Caches and TLBs must divide into sets whose number is a power of two; the line is 64 bytes. */
