@@ -14,7 +14,7 @@ import { CS, MODE, S, SEG, segAddress } from './state.js';
 export class CodeFetch extends EmittedCodeCalls {
   /** The record at CS:RIP, decoded if need be; 0 when a fault is pending. Sets S.codeBase and S.currentPage. */
   protected fetch(): number {
-    const { m, engine, s } = this;
+    const { m, engine } = this;
     const { u32 } = m;
     const mode = u32[S.mode >>> 2]!;
     const ripLo = u32[S.rip >>> 2]!, ripHi = u32[(S.rip >>> 2) + 1]!;
@@ -42,7 +42,8 @@ export class CodeFetch extends EmittedCodeCalls {
     const off = lo & 4095;
     const account = u32[(page + P.account) >>> 2]!;
     if (account !== 0 && account !== u32[S.account >>> 2]) this.arrive(account, this.left);
-    s.set64(S.codeBase, BigInt.asUintN(64, s.rip - BigInt(off)));
+    u32[S.codeBase >>> 2] = ripLo - off;
+    u32[(S.codeBase >>> 2) + 1] = ripLo < off ? ripHi - 1 : ripHi;
     u32[S.currentPage >>> 2] = page;
     const known = u32[(page + PAGE_HEADER + 4 * off) >>> 2]!;
     const record = known !== 0 ? known : engine.decoder.run(page, hpaPage, at - off, off, mode);

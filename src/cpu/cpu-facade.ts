@@ -19,7 +19,7 @@ import type { AttributionPort, PlatformPort, ProbePort, TimingPort, VirtPort } f
 import type { CpuidTable, MsrTable } from './registers.js';
 import {
   AC, CR0_AM, CR0_EM, CR0_PG, CR0_TS, CR0_WP, CR4_OSFXSR, CR4_PAE, CR4_PCIDE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, CS, CpuState, EFER_LMA,
-  EFER_NXE, MODE, S, SS,
+  EFER_NXE, MODE, S, SEG, SS, segAddress,
 } from './state.js';
 import { dataBreakpointsActive, noteDataAccess } from './system/debug.js';
 import { checkedLinear, refreshAllFastLimits } from './system/segments.js';
@@ -199,13 +199,15 @@ export class CpuFacade implements Cpu {
   }
 
   modeChanged(): void {
-    const { s, context } = this;
+    const { s, context } = this, { u32 } = this.m;
     const { cr0, cr4, efer } = s;
     const long = (efer & EFER_LMA) !== 0;
     const csAttr = s.segAttr(CS);
     const mode = long && csAttr & 0x2000 ? MODE.bits64 : csAttr & 0x4000 ? MODE.bits32 : MODE.bits16;
     s.set32(S.mode, mode);
-    s.set64(S.csBase, mode === MODE.bits64 ? 0n : s.segBase(CS));
+    const csBase = (segAddress(CS) + SEG.base) >>> 2;
+    u32[S.csBase >>> 2] = mode === MODE.bits64 ? 0 : u32[csBase]!;
+    u32[(S.csBase >>> 2) + 1] = mode === MODE.bits64 ? 0 : u32[csBase + 1]!;
     s.set32(S.stackMask, s.segAttr(SS) & 0x4000 ? 0xffff_ffff : 0xffff);
     this.user = s.cpl === 3;
     const nested = this.inGuest && this.virt !== null ? this.virt.nested : null;

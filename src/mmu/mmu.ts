@@ -22,7 +22,6 @@ import { NestedWalker, pageShift, pse36Reserved, tableIndex } from './nested.js'
 import { TableMemory } from './refs.js';
 
 const NONE = 0, LEGACY = 2, PAE = 3, LONG = 4;
-const LEVELS = { none: NONE, '32-bit': LEGACY, PAE, '4-level': LONG } as const;
 const POWER_ON_PAT = 0x0007_0406;
 
 /** The fault of `Mmu.nestedFault`; overwritten by the next one. */
@@ -111,7 +110,7 @@ export class Mmu {
 
   /** Takes over the control bits. Cheap: for every change of mode, CR3, AC or address space. */
   setContext(c: PagingContext): void {
-    this.mode = LEVELS[c.paging];
+    this.mode = c.paging === '4-level' ? LONG : c.paging === 'none' ? NONE : c.paging === 'PAE' ? PAE : LEGACY;
     // Bits below the table's alignment are flags, a PCID or ignored.
     const align = this.mode === PAE ? 0xffff_ffe0 : 0xffff_f000;
     this.cr3 = (this.mode === LONG ? (c.cr3Hi & 0xf_ffff) * HIGH : 0) + ((c.cr3Lo & align) >>> 0);

@@ -66,6 +66,8 @@ export class TlbSlots {
   private saved: (SlotState | undefined)[] = new Array<SlotState | undefined>(SLOTS).fill(undefined);
   protected readonly dirty: Uint8Array;
   protected clock = 0;
+  /** The slot selected last: nothing is younger. */
+  protected last = -1;
 
   constructor(m: LinearMemory) {
     this.u32 = m.u32;
@@ -139,6 +141,7 @@ export class TlbSlots {
     this.next.set(state.next);
     this.bucket.set(state.bucket);
     this.clock = state.clock;
+    this.last = -1;
   }
   private loadSlot(s: number, { log, entries, flags, hasLarge }: SlotState): void {
     const base = s * TLB_ENTRIES, n = log.length;

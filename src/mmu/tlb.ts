@@ -68,6 +68,9 @@ export class TlbPool extends TlbSlots {
    * @param tag `Cpu.addressSpaceTag` @param pcid 0 to 4095 @param variant 0 to 255, the engine's encoding
    */
   select(vcpu: number, tag: number, pcid: number, variant: number): number {
+    const { last } = this;
+    if (last >= 0 && this.variant[last] === variant && this.tag[last] === tag && this.pcid[last] === pcid && this.vcpu[last] === vcpu)
+      return TLB_POOL_BASE + last * TLB_BYTES;
     const b = this.hash(vcpu, tag, pcid, variant);
     let s = this.bucket[b]!;
     while (s >= 0 && !(this.vcpu[s] === vcpu && this.tag[s] === tag && this.pcid[s] === pcid && this.variant[s] === variant)) s = this.next[s]!;
@@ -81,6 +84,7 @@ export class TlbPool extends TlbSlots {
       this.bucket[b] = s;
     }
     this.stamp[s] = ++this.clock;
+    this.last = s;
     return TLB_POOL_BASE + s * TLB_BYTES;
   }
 

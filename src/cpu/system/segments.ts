@@ -25,6 +25,7 @@ export const isFlatSelectorMode = (s: CpuState): boolean => isRealMode(s) || isV
 /** Bit of `S.flatSegments`. */
 export const FLAT_STACK = 1 << 6;
 const LIMIT_READ = SEG.limitRead >>> 2, LIMIT_WRITE = SEG.limitWrite >>> 2, SLOW = SEG.slow >>> 2;
+const SEGMENT_WORDS = 8;
 
 /** Recomputes what the fast path looks at. For `modeChanged` and everything that writes a hidden part. */
 export function refreshFastLimits(s: CpuState, index: number): void {
@@ -64,7 +65,13 @@ function noteFlat(s: CpuState, index: number): void {
 
 /** Refreshes all six (after a change of mode). */
 export function refreshAllFastLimits(s: CpuState): void {
-  for (let i = 0; i < 6; i++) refreshFastLimits(s, i);
+  const { u32 } = s.m;
+  if (s.mode64)
+    for (let i = 0, at = S.seg >>> 2; i < 6; i++, at += SEGMENT_WORDS) {
+      u32[at + LIMIT_READ] = u32[at + LIMIT_WRITE] = 0xffff_ffff;
+      u32[at + SLOW] = 0;
+    }
+  else for (let i = 0; i < 6; i++) refreshFastLimits(s, i);
   if (s.get32(S.stackMask) === 0xffff_ffff) s.m.u32[S.flatSegments >>> 2]! |= FLAT_STACK;
   else s.m.u32[S.flatSegments >>> 2]! &= ~FLAT_STACK;
 }
