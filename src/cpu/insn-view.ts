@@ -29,6 +29,8 @@ export interface InsnView {
   /** Reads or writes operand `i` (general register, immediate or memory) at its width. May throw GUEST_EVENT. */
   read(i: number): bigint;
   write(i: number, v: bigint): void;
+  /** Linear-memory address of operand `i` in the state (its 64 bits), or 0 when it is memory. */
+  registerAddress(i: number): number;
   /** Width in bits of operand `i`. */
   width(i: number): number;
 }

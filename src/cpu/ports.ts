@@ -62,7 +62,7 @@ export interface VirtPort {
   drAccess(cpu: Cpu, dr: number, write: boolean, reg: number): boolean;
   /** One port access (IN, OUT, INS, OUTS); `linear` is the memory operand's linear address for string forms. */
   io(cpu: Cpu, port: number, size: 1 | 2 | 4, input: boolean, string: boolean, rep: boolean, immediate: boolean, addressSize: number, segment: number, linear: bigint): boolean;
-  msr(cpu: Cpu, index: number, write: boolean, value: bigint): boolean;
+  msr(cpu: Cpu, index: number, write: boolean): boolean;
   /** An exception about to be delivered. For #PF `address` is the faulting address, for #DB the DR6 bits to set. */
   exception(cpu: Cpu, vector: number, type: number, hasError: boolean, error: number, address: bigint, length: number): boolean;
   /** Called while an event is delivered through the IDT, so that an exit in the middle records it (IDT-vectoring, EXITINTINFO). */
@@ -95,7 +95,9 @@ export interface VirtPort {
   /** RESET#: back to the power-on state, outside any guest. */
   reset?(cpu: Cpu): void;
   /** CPUID, MSR and TSC adjustments inside a guest. */
-  tscOffset(cpu: Cpu): bigint;
+  /** What the guest that runs adds to the time-stamp counter: 64 bits as unsigned halves. */
+  readonly tscOffsetLow: number;
+  readonly tscOffsetHigh: number;
 }
 
 /** What nested translation needs. Both formats are walked by mmu/. */

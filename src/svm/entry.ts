@@ -100,7 +100,8 @@ function loadControls(r: SvmRegisters): void {
   r.asid = v.u32(VMCB.GUEST_ASID);
   r.vIntr = v.u32(VMCB.V_INTR);
   r.vIntrVector = v.u8(VMCB.V_INTR_VECTOR);
-  r.guestTscOffset = v.u64(VMCB.TSC_OFFSET);
+  r.tscOffsetLow = v.u32(VMCB.TSC_OFFSET);
+  r.tscOffsetHigh = v.high(VMCB.TSC_OFFSET);
   r.pauseReload = features.has('PauseFilter') ? v.u16(VMCB.PAUSE_FILTER_COUNT) : 0;
   r.pauseCount = r.pauseReload;
   r.pauseThreshold = features.has('PauseFilterThreshold') ? v.u16(VMCB.PAUSE_FILTER_THRESHOLD) : 0;

@@ -295,9 +295,6 @@ export class Svm extends SvmRegisters implements VirtPort {
     return cpu.inGuest && (this.vIntr & V_INTR_MASKING) !== 0;
   }
 
-  tscOffset(_cpu: Cpu): bigint {
-    return this.guestTscOffset;
-  }
 }
 
 /** First register of each range of the MSR permissions map, in the map's order. APM 2 table 15-8. */

@@ -26,7 +26,7 @@ export interface EntryFailure {
 export type SvmSnapshot = Record<string, number | boolean | bigint | number[] | NestedContext | null>;
 
 const SAVED = [
-  'gif', 'vmCr', 'svmKey', 'hsavePa', 'vmcbPa', 'vmcbAt', 'hsaveAt', 'asid', 'vIntr', 'vIntrVector', 'guestTscOffset', 'iopm', 'msrpm', 'hostIf',
+  'gif', 'vmCr', 'svmKey', 'hsavePa', 'vmcbPa', 'vmcbAt', 'hsaveAt', 'asid', 'vIntr', 'vIntrVector', 'tscOffsetLow', 'tscOffsetHigh', 'iopm', 'msrpm', 'hostIf',
   'hostCr8', 'pauseCount', 'pauseReload', 'pauseThreshold', 'lastPause', 'injecting', 'injectedNmi', 'nmiBlockedBefore',
   'deliveryInfo', 'deliveryError', 'nested',
 ] as const;
@@ -49,7 +49,9 @@ export class SvmRegisters {
   /** V_TPR, V_IRQ, V_INTR_PRIO, V_IGN_TPR, V_INTR_MASKING: the word at V_INTR; V_IRQ changes while the guest runs. */
   vIntr = 0;
   vIntrVector = 0;
-  guestTscOffset = 0n;
+  /** TSC offset of the guest, as unsigned halves. */
+  tscOffsetLow = 0;
+  tscOffsetHigh = 0;
   /** Physical addresses of the permission maps. */
   iopm = 0;
   msrpm = 0;
@@ -146,7 +148,7 @@ export class SvmRegisters {
     this.intercepts.fill(0);
     this.asid = 0;
     this.vIntr = 0;
-    this.guestTscOffset = 0n;
+    this.tscOffsetLow = this.tscOffsetHigh = 0;
     this.nested = null;
     this.injecting = false;
     this.injectedNmi = false;

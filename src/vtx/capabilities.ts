@@ -169,7 +169,7 @@ export class Capabilities {
     return this.have.has(f);
   }
   hasAll(features: readonly FeatureName[]): boolean {
-    return features.every((f) => this.have.has(f));
+    return features.length === 0 || features.every((f) => this.have.has(f));
   }
 
   /** IA32_VMX_BASIC. Appendix A.1 "Basic VMX Information". */

@@ -97,7 +97,8 @@ function copyControls(x: Vmx): void {
   c.cr0Shadow = x.get(F.CR0_READ_SHADOW);
   c.cr4Mask = x.get(F.CR4_GUEST_HOST_MASK);
   c.cr4Shadow = x.get(F.CR4_READ_SHADOW);
-  c.tscOffset = c.proc & PROC.useTscOffsetting ? x.get(F.TSC_OFFSET) : 0n;
+  c.tscOffsetLow = c.proc & PROC.useTscOffsetting ? x.get32(F.TSC_OFFSET) : 0;
+  c.tscOffsetHigh = c.proc & PROC.useTscOffsetting ? x.get32(F.TSC_OFFSET + 4) : 0;
   c.ioBitmapA = x.getAddress(F.IO_BITMAP_A);
   c.ioBitmapB = x.getAddress(F.IO_BITMAP_B);
   c.msrBitmap = x.getAddress(F.MSR_BITMAPS);

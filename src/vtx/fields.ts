@@ -239,15 +239,18 @@ export const FIELDS: readonly Field[] = Object.entries(ENCODING).map(([key, enco
 /** Offset of each field in the region: what the other files name fields by. */
 export const F = Object.fromEntries(FIELDS.map((f) => [f.name, f.offset])) as { readonly [K in FieldName]: number };
 
-const byEncoding = new Map(FIELDS.map((f) => [f.encoding, f]));
 const byOffset = new Map(FIELDS.map((f) => [f.offset, f]));
 export const fieldAt = (offset: number): Field => byOffset.get(offset)!;
 
-/** The field of an encoding as VMREAD and VMWRITE give it (bit 0 set: upper half of a 64-bit field), or undefined. */
-export function fieldOf(encoding: number): Field | undefined {
-  const f = byEncoding.get(encoding & ~1);
-  return f !== undefined && (encoding & 1) !== 0 && f.width !== 64 ? undefined : f;
+const ENCODINGS = 0x8000; // of 15 bits
+const byEncoding = new Array<Field | undefined>(ENCODINGS).fill(undefined);
+for (const f of FIELDS) {
+  byEncoding[f.encoding] = f;
+  if (f.width === 64) byEncoding[f.encoding | 1] = f;
 }
+
+/** The field of an encoding as VMREAD and VMWRITE give it (bit 0 set: upper half of a 64-bit field), or undefined. */
+export const fieldOf = (encoding: number): Field | undefined => (encoding < ENCODINGS ? byEncoding[encoding] : undefined);
 
 /** Names of the segment registers in the order of the state (`ES` = 0 ... `TR` = 7) and of the encodings. */
 export const SEGMENTS = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS', 'LDTR', 'TR'] as const;

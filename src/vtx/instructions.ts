@@ -128,40 +128,53 @@ const vmptrst: Body = (x, cpu, i) => {
   return succeed(cpu);
 };
 
-/** The field that a register operand names, if this processor has it. Encodings have 15 bits. */
-function namedField(x: Vmx, encoding: bigint): Field | undefined {
-  if (encoding > 0x7fffn) return undefined;
-  const f = fieldOf(Number(encoding));
+/** The field that register operand `i` names, if this processor has it. */
+function namedField(x: Vmx, cpu: Cpu, i: InsnView, operand: number): Field | undefined {
+  const at = i.registerAddress(operand);
+  if (i.width(operand) === 64 && cpu.s.get32(at + 4) !== 0) return undefined;
+  const f = fieldOf(cpu.s.get32(at));
   return f !== undefined && x.caps.hasAll(f.needs) ? f : undefined;
 }
+/** An odd encoding names the upper half of a 64-bit field. */
+const isUpperHalf = (encoding: number): boolean => (encoding & 1) !== 0;
 
 const vmread: Body = (x, cpu, i) => {
   if (x.currentPointer === NO_VMCS) return failInvalid(cpu);
-  const encoding = i.read(1);
-  const f = namedField(x, encoding);
+  const f = namedField(x, cpu, i, 1);
   if (f === undefined) return fail(x, cpu, ERROR.unsupportedField);
-  const full = x.get(f.offset);
+  const upper = isUpperHalf(cpu.s.get32(i.registerAddress(1))), to = i.registerAddress(0);
+  const low = upper ? x.get32(f.offset + 4) : x.get32(f.offset);
   // Outside 64-bit mode the destination is 32 bits wide and takes the low half of wider fields.
-  const value = (encoding & 1n) !== 0n ? full >> 32n : full;
-  i.write(0, BigInt.asUintN(i.width(0), value));
+  const high = upper || i.width(0) === 32 ? 0 : x.get32(f.offset + 4);
+  if (to === 0) i.write(0, (BigInt(high) << 32n) | BigInt(low));
+  else {
+    cpu.s.set32(to, low);
+    cpu.s.set32(to + 4, high);
+  }
   return succeed(cpu);
 };
 
-const WIDTH_BITS = { 16: 16, 32: 32, 64: 64, natural: 64 } as const;
-
 const vmwrite: Body = (x, cpu, i) => {
   if (x.currentPointer === NO_VMCS) return failInvalid(cpu);
-  const source = i.read(1);
-  const encoding = i.read(0);
-  const f = namedField(x, encoding);
+  const { s } = cpu, from = i.registerAddress(1);
+  const source = from === 0 ? i.read(1) : 0n;
+  let low = from === 0 ? Number(source & 0xffff_ffffn) : s.get32(from);
+  let high = from === 0 ? Number(source >> 32n) : i.width(1) === 64 ? s.get32(from + 4) : 0;
+  const f = namedField(x, cpu, i, 0);
   if (f === undefined) return fail(x, cpu, ERROR.unsupportedField);
   if (f.type === 'read-only' && !x.caps.has('vmwrite-any-field')) return fail(x, cpu, ERROR.readOnlyField);
-  const value =
-    (encoding & 1n) !== 0n ? (x.get(f.offset) & 0xffff_ffffn) | (BigInt.asUintN(32, source) << 32n) : BigInt.asUintN(WIDTH_BITS[f.width], source);
+  const encoding = s.get32(i.registerAddress(0));
+  if (isUpperHalf(encoding)) {
+    high = low;
+    low = x.get32(f.offset);
+  } else if (f.width === 32 || f.width === 16) {
+    high = 0;
+    if (f.width === 16) low &= 0xffff;
+  }
   // What has not changed need not be checked again.
-  if (x.get(f.offset) !== value) x.dirty |= f.group;
-  x.set(f.offset, value);
-  if (cpu.probe.active) cpu.probe.emit(PROBE.vmwrite, cpu.now(), cpu.id, Number(encoding), 0, x.currentPointer, Number(value));
+  if (x.get32(f.offset) !== low || x.get32(f.offset + 4) !== high) x.dirty |= f.group;
+  x.setHalves(f.offset, low, high);
+  if (cpu.probe.active) cpu.probe.emit(PROBE.vmwrite, cpu.now(), cpu.id, encoding, 0, x.currentPointer, high * 0x1_0000_0000 + low);
   return succeed(cpu);
 };
 

@@ -233,7 +233,7 @@ export class VmxPort extends Vmx implements VirtPort {
     return at < 0 || bit(this.m.u8, at, n);
   }
 
-  msr(cpu: Cpu, index: number, write: boolean, _value: bigint): boolean {
+  msr(cpu: Cpu, index: number, write: boolean): boolean {
     if (!this.msrExits(cpu, index, write)) return false;
     return this.exit(cpu, write ? REASON.WRMSR : REASON.RDMSR, { instruction: true });
   }
@@ -370,8 +370,11 @@ export class VmxPort extends Vmx implements VirtPort {
   blocksInit(cpu: Cpu): boolean {
     return this.on && !cpu.inGuest;
   }
-  tscOffset(cpu: Cpu): bigint {
-    return cpu.inGuest ? this.c.tscOffset : 0n;
+  get tscOffsetLow(): number {
+    return this.c.tscOffsetLow;
+  }
+  get tscOffsetHigh(): number {
+    return this.c.tscOffsetHigh;
   }
 
   /** The run loop takes one instruction at a time while this holds (monitor trap flag). */

@@ -51,7 +51,8 @@ export class Controls {
   cr0Shadow = 0n;
   cr4Mask = 0n;
   cr4Shadow = 0n;
-  tscOffset = 0n;
+  tscOffsetLow = 0;
+  tscOffsetHigh = 0;
   ioBitmapA = 0;
   ioBitmapB = 0;
   msrBitmap = 0;
@@ -177,9 +178,12 @@ export class Vmx {
     this.m.dirty[this.at >>> 12] = 1;
   }
   set32(field: number, value: number): void {
+    this.setHalves(field, value, 0);
+  }
+  setHalves(field: number, low: number, high: number): void {
     const i = (this.at + field) >>> 2;
-    this.u32[i] = value;
-    this.u32[i + 1] = 0;
+    this.u32[i] = low;
+    this.u32[i + 1] = high;
     this.m.dirty[this.at >>> 12] = 1;
   }
   /** A field that holds a physical address, as a number. Exact below 2^53. */

@@ -13,7 +13,7 @@ import { GUEST_EVENT } from '../../src/cpu/events.js';
 import { insnFor, LEAVE, NEXT, opCodeInfo, type InsnHelper } from '../../src/cpu/insn.js';
 import type { InsnView } from '../../src/cpu/insn-view.js';
 import { formOf } from '../../src/cpu/engine/forms.js';
-import { AF, CF, CpuState, MODE, OF, PF, RSP, S, SF, ZF } from '../../src/cpu/state.js';
+import { AF, CF, CpuState, MODE, OF, PF, RSP, S, SF, ZF, gprAddress } from '../../src/cpu/state.js';
 import { LinearMemory } from '../../src/mem/linear-memory.js';
 import { RAM_BASE, TLB_POOL_BASE, TLB_POOL_SIZE } from '../../src/mem/layout.js';
 import { TLB_ENTRIES, TLB_ENTRY_BYTES } from '../../src/mmu/tlb.js';
@@ -536,6 +536,7 @@ function viewOf(e: Evaluator, i: Instruction, operands: readonly EvaluatedOperan
     farOffset: 0,
     read: (n) => val(operands[n]!.read()),
     write: (n, v) => operands[n]!.write(num(operands[n]!.width, v)),
+    registerAddress: (n) => (operands[n]!.isMemory ? 0 : gprAddress(operands[n]!.register())),
     width: (n) => operands[n]!.width,
   };
 }

@@ -84,11 +84,11 @@ function kindOf(kind: number, first: Width, memoryWidth: Width): OperandKind {
   return { kind: 'other', width: first };
 }
 
-const cache = new Map<number, Form>();
+const cache: (Form | undefined)[] = [];
 
 /** The form of an iced `Code`. */
 export function formOf(code: number): Form {
-  let form = cache.get(code);
+  let form = cache[code];
   if (form !== undefined) return form;
   const info = opCodeInfo(code);
   const bits = MemorySizeExt.size(info.memorySize) * 8;
@@ -110,7 +110,7 @@ export function formOf(code: number): Form {
     hasRm: operands.some((o) => o.kind === 'rm'),
     hasMem: operands.some((o) => o.kind === 'rm' || o.kind === 'mem'),
   };
-  cache.set(code, form);
+  cache[code] = form;
   return form;
 }
 

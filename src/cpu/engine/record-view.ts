@@ -80,6 +80,9 @@ export class RecordView implements InsnView {
   get farOffset(): number {
     return this.v.getUint32(this.at + R.imm, true);
   }
+  registerAddress(i: number): number {
+    return this.isMemory(i) ? 0 : this.address(i);
+  }
   width(i: number): number {
     return formOf(this.code).operands[i]!.width;
   }

@@ -9,12 +9,11 @@
  */
 
 import type { Cpu } from '../cpu.js';
-import type { Msr, MsrTable } from '../registers.js';
+import { type Msr, type MsrTable, fieldMsr } from '../registers.js';
 import { CR0_PG, EFER_LMA, EFER_LME, EFER_NXE, FS, GS, S, SEG, segAddress } from '../state.js';
 import { MACHINE_CHECK_BANKS, SLOT, getSlot, setSlot } from './msr-store.js';
 import { defineMtrrs, isMemoryType } from './mtrr.js';
 import { readTsc } from './processor.js';
-import { isCanonical } from './segments.js';
 
 export interface CoreMsrOptions {
   readonly vendor: 'GenuineIntel' | 'AuthenticAMD';
@@ -24,16 +23,6 @@ export interface CoreMsrOptions {
   readonly longMode: boolean;
 }
 
-/** A 64-bit field of the state window, with a rule for its values. */
-const field = (name: string, address: number, ok: (v: bigint, cpu: Cpu) => boolean = () => true): Msr => ({
-  name,
-  read: (cpu) => cpu.s.get64(address),
-  write(cpu, v) {
-    if (!ok(v, cpu)) return false;
-    cpu.s.set64(address, v);
-    return true;
-  },
-});
 const slot = (name: string, at: number, ok: (v: bigint, cpu: Cpu) => boolean = () => true): Msr => ({
   name,
   read: (cpu) => getSlot(cpu.s, at),
@@ -44,12 +33,14 @@ const slot = (name: string, at: number, ok: (v: bigint, cpu: Cpu) => boolean = (
   },
 });
 const constant = (name: string, v: bigint): Msr => ({ name, read: () => v });
-const fits32 = (v: bigint): boolean => v >> 32n === 0n;
+const fits32 = (_low: number, high: number): boolean => high === 0;
+/** Bits 63:47 all equal. */
+const canonical = (_low: number, high: number): boolean => high >>> 15 === 0 || high >>> 15 === 0x1_ffff;
 
 /** IA32_EFER: only allowed bits; LME is fixed while paging is on; LMA is the processor's own. */
 export function writeEfer(cpu: Cpu, value: bigint): boolean {
   const s = cpu.s;
-  if (!fits32(value) || Number(value) & ~cpu.eferAllowed) return false;
+  if (value >> 32n !== 0n || Number(value) & ~cpu.eferAllowed) return false;
   const old = s.efer;
   const next = (Number(value) & ~EFER_LMA) | (old & EFER_LMA);
   if ((old ^ next) & EFER_LME && s.cr0 & CR0_PG) return false;
@@ -60,11 +51,11 @@ export function writeEfer(cpu: Cpu, value: bigint): boolean {
 }
 
 /** A segment base as an MSR. */
-const segmentBase = (name: string, index: number): Msr => field(name, segAddress(index) + SEG.base, isCanonical);
+const segmentBase = (name: string, index: number): Msr => fieldMsr(name, segAddress(index) + SEG.base, canonical);
 
-const isPat = (v: bigint): boolean => {
-  for (let i = 0n; i < 64n; i += 8n) {
-    const type = Number((v >> i) & 0xffn);
+const isPat = (low: number, high: number): boolean => {
+  for (let i = 0; i < 64; i += 8) {
+    const type = ((i < 32 ? low : high) >>> (i & 31)) & 0xff;
     if (!isMemoryType(type) && type !== 7) return false;
   }
   return true;
@@ -80,13 +71,13 @@ function writeTsc(cpu: Cpu, v: bigint): void {
 
 function defineLongMode(t: MsrTable): void {
   t.define(0xc000_0080, { name: 'IA32_EFER', read: (cpu) => BigInt(cpu.s.efer), write: writeEfer });
-  t.define(0xc000_0081, field('IA32_STAR', S.star));
-  t.define(0xc000_0082, field('IA32_LSTAR', S.lstar, isCanonical));
-  t.define(0xc000_0083, field('IA32_CSTAR', S.cstar, isCanonical));
-  t.define(0xc000_0084, field('IA32_FMASK', S.sfmask, fits32));
+  t.define(0xc000_0081, fieldMsr('IA32_STAR', S.star));
+  t.define(0xc000_0082, fieldMsr('IA32_LSTAR', S.lstar, canonical));
+  t.define(0xc000_0083, fieldMsr('IA32_CSTAR', S.cstar, canonical));
+  t.define(0xc000_0084, fieldMsr('IA32_FMASK', S.sfmask, fits32));
   t.define(0xc000_0100, segmentBase('IA32_FS_BASE', FS));
   t.define(0xc000_0101, segmentBase('IA32_GS_BASE', GS));
-  t.define(0xc000_0102, field('IA32_KERNEL_GS_BASE', S.kernelGsBase, isCanonical));
+  t.define(0xc000_0102, fieldMsr('IA32_KERNEL_GS_BASE', S.kernelGsBase, canonical));
 }
 
 function defineTime(t: MsrTable, o: CoreMsrOptions): void {
@@ -98,7 +89,7 @@ function defineTime(t: MsrTable, o: CoreMsrOptions): void {
       return true;
     },
   });
-  if (o.rdtscp) t.define(0xc000_0103, field('IA32_TSC_AUX', S.tscAux, fits32));
+  if (o.rdtscp) t.define(0xc000_0103, fieldMsr('IA32_TSC_AUX', S.tscAux, fits32));
   if (o.tscAdjust)
     t.define(0x3b, {
       name: 'IA32_TSC_ADJUST',
@@ -149,12 +140,12 @@ function defineIntel(t: MsrTable): void {
       return true;
     },
   });
-  t.define(0x1d9, field('IA32_DEBUGCTL', S.debugctl, (v) => v < 4n)); // LBR and BTF
+  t.define(0x1d9, fieldMsr('IA32_DEBUGCTL', S.debugctl, (low, high) => high === 0 && low < 4)); // LBR and BTF
 }
 
 function defineAmd(t: MsrTable): void {
   t.define(0x8b, slot('PATCH_LEVEL', SLOT.biosSignature, () => false));
-  t.define(0x1d9, field('DebugCtl', S.debugctl, (v) => v < 64n));
+  t.define(0x1d9, fieldMsr('DebugCtl', S.debugctl, (low, high) => high === 0 && low < 64));
   for (const [i, name] of ['LastBranchFromIP', 'LastBranchToIP', 'LastIntFromIP', 'LastIntToIP'].entries()) t.define(0x1db + i, constant(name, 0n));
   for (let i = 0; i < 4; i++) {
     t.define(0xc001_0000 + i, slot(`PerfEvtSel${i}`, SLOT.perfControl + i));
@@ -182,10 +173,10 @@ export function defineCoreMsrs(t: MsrTable, o: CoreMsrOptions): void {
   const amd = o.vendor === 'AuthenticAMD';
   defineTime(t, o);
   if (o.longMode) defineLongMode(t);
-  t.define(0x174, field('IA32_SYSENTER_CS', S.sysenterCs, fits32));
-  t.define(0x175, field('IA32_SYSENTER_ESP', S.sysenterEsp, isCanonical));
-  t.define(0x176, field('IA32_SYSENTER_EIP', S.sysenterEip, isCanonical));
-  t.define(0x277, field('IA32_PAT', S.pat, isPat));
+  t.define(0x174, fieldMsr('IA32_SYSENTER_CS', S.sysenterCs, fits32));
+  t.define(0x175, fieldMsr('IA32_SYSENTER_ESP', S.sysenterEsp, canonical));
+  t.define(0x176, fieldMsr('IA32_SYSENTER_EIP', S.sysenterEip, canonical));
+  t.define(0x277, fieldMsr('IA32_PAT', S.pat, isPat));
   defineMtrrs(t);
   defineMachineCheck(t, amd);
   if (amd) defineAmd(t);

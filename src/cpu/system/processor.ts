@@ -14,10 +14,22 @@ import { setAc } from './flags.js';
 import { intercepted, isAmd, requireCpl0 } from './privilege.js';
 import { isCanonical } from './segments.js';
 
-/** The time-stamp counter as the running code sees it. */
+const HIGH = 0x1_0000_0000;
+
+/** The time-stamp counter as the running code sees it, in EDX:EAX. */
+function tscToEdxEax(cpu: Cpu): void {
+  const { s } = cpu, virt = cpu.inGuest ? cpu.virt : null;
+  const now = Math.floor(cpu.now()), nowHigh = Math.floor(now / HIGH);
+  const low = now - nowHigh * HIGH + s.get32(S.tscOffset) + (virt?.tscOffsetLow ?? 0);
+  const high = nowHigh + s.get32(S.tscOffset + 4) + (virt?.tscOffsetHigh ?? 0) + Math.floor(low / HIGH);
+  s.setGpr32(RAX, low >>> 0);
+  s.setGpr32(RDX, high >>> 0);
+}
+/** The same as a number of 64 bits. */
 export function readTsc(cpu: Cpu): bigint {
-  const tsc = BigInt(Math.floor(cpu.now())) + cpu.s.get64(S.tscOffset) + (cpu.inGuest ? (cpu.virt?.tscOffset(cpu) ?? 0n) : 0n);
-  return BigInt.asUintN(64, tsc);
+  const virt = cpu.inGuest ? cpu.virt : null;
+  const guest = virt === null ? 0n : (BigInt(virt.tscOffsetHigh) << 32n) | BigInt(virt.tscOffsetLow);
+  return BigInt.asUintN(64, BigInt(Math.floor(cpu.now())) + cpu.s.get64(S.tscOffset) + guest);
 }
 
 function setEdxEax(cpu: Cpu, v: bigint): void {
@@ -40,18 +52,26 @@ export function cpuid(cpu: Cpu, _insn: InsnView): HelperResult {
 export function rdmsr(cpu: Cpu, _insn: InsnView): HelperResult {
   requireCpl0(cpu);
   const index = cpu.s.gpr32(RCX);
-  if (cpu.inGuest && cpu.virt?.msr(cpu, index, false, 0n)) return LEAVE;
-  const msr = cpu.msrs.get(index) ?? cpu.raise(GP, 0);
-  setEdxEax(cpu, BigInt.asUintN(64, msr.read(cpu)));
+  if (cpu.inGuest && cpu.virt?.msr(cpu, index, false)) return LEAVE;
+  const msr = cpu.msrs.get(index) ?? cpu.raise(GP, 0), { s } = cpu;
+  if (msr.field !== undefined) {
+    s.setGpr32(RAX, s.get32(msr.field));
+    s.setGpr32(RDX, s.get32(msr.field + 4));
+  } else setEdxEax(cpu, BigInt.asUintN(64, msr.read(cpu)));
   return NEXT;
 }
 
 export function wrmsr(cpu: Cpu, _insn: InsnView): HelperResult {
   requireCpl0(cpu);
-  const index = cpu.s.gpr32(RCX), value = edxEax(cpu);
-  if (cpu.inGuest && cpu.virt?.msr(cpu, index, true, value)) return LEAVE;
+  const { s } = cpu, index = s.gpr32(RCX);
+  if (cpu.inGuest && cpu.virt?.msr(cpu, index, true)) return LEAVE;
   const msr = cpu.msrs.get(index) ?? cpu.raise(GP, 0);
-  if (msr.write === undefined || !msr.write(cpu, value)) cpu.raise(GP, 0);
+  if (msr.field !== undefined) {
+    const low = s.gpr32(RAX), high = s.gpr32(RDX);
+    if (!msr.allows(low, high)) cpu.raise(GP, 0);
+    s.set32(msr.field, low);
+    s.set32(msr.field + 4, high);
+  } else if (msr.write === undefined || !msr.write(cpu, edxEax(cpu))) cpu.raise(GP, 0);
   return cpu.finish();
 }
 
@@ -62,7 +82,7 @@ function requireTsc(cpu: Cpu): void {
 export function rdtsc(cpu: Cpu, _insn: InsnView): HelperResult {
   requireTsc(cpu);
   if (intercepted(cpu, 'RDTSC')) return LEAVE;
-  setEdxEax(cpu, readTsc(cpu));
+  tscToEdxEax(cpu);
   return NEXT;
 }
 
@@ -70,7 +90,7 @@ export function rdtscp(cpu: Cpu, _insn: InsnView): HelperResult {
   requireFeature(cpu, FEATURE.RDTSCP);
   requireTsc(cpu);
   if (intercepted(cpu, 'RDTSCP')) return LEAVE;
-  setEdxEax(cpu, readTsc(cpu));
+  tscToEdxEax(cpu);
   cpu.s.setGpr32(RCX, cpu.s.get32(S.tscAux));
   return NEXT;
 }

@@ -176,7 +176,7 @@ describe('SVM', () => {
     f.s.setGpr(1, 0xc000_0080n);
     f.s.setGpr(0, 0x501n);
     f.s.setGpr(2, 0n);
-    f.cpu.virt!.msr(f.cpu, 0xc000_0080, true, 0x501n);
+    f.cpu.virt!.msr(f.cpu, 0xc000_0080, true);
     expect(x.last()!.sentence).toMatch(/^WRMSR of 0x501 to 0xC0000080( \(\w+\))? in ring 0 exited because bit 1 of byte 0x820 of the MSR permissions map \(its write bit\) is set\.$/);
   });
   it('HLT by its intercept, with the instruction as it lies in memory', () => {
