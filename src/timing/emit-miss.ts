@@ -1,7 +1,7 @@
 /**
  * What the timing core does with a line that the first level has not: second and third level, prefetcher, memory.
  *
- * Emitted inline in two ways: `miss` of any line is a function of its own (emit.ts), and runs of lines in order (emit-span.ts) have it in
+ * Emitted inline in two ways: `miss` of any line is a function of its own (emit.ts), and runs of lines in order (emit-run.ts) have it in
  * their loop. Both leave the same tables and count the same.
  */
 
@@ -55,9 +55,10 @@ export class MissEmitter {
       f.set(set);
     };
     f.block();
-    // Whatever the second level gives up is in `out`.
+    // Whatever the second level gives up is in `out`. If it has no more sets than the first one, a line and what gave way for it share one.
+    const together = x2 && l2.sets <= Math.min(l1i.sets, l1d.sets);
     findSet(l2, line);
-    if (x2 && l2.sets <= Math.min(l1i.sets, l1d.sets)) exchange(f, l2.ways, set, line, victim1, hit, out, order);
+    if (together) exchange(f, l2.ways, set, line, victim1, hit, out, order);
     else if (x2) {
       f.i32(0).set(out);
       remove(f, l2.ways, set, line, hit, order);
@@ -69,22 +70,32 @@ export class MissEmitter {
       f.i32(0).set(out).i32(1).set(hit);
       touch(f, l2.ways, set, line, victim, () => void f.i32(0).set(hit).get(victim).set(out), order);
     }
-    if (l3.sets > 0 && x3) {
+    const giveUp = (): void => {
       f.get(out).if();
       findSet(l3, out);
       touch(f, l3.ways, set, out, victim, () => undefined, order);
       f.end();
-    }
+    };
     f.get(hit).if();
+    // A level that had the line gives nothing up for it, unless what the first level gave up belongs to another set.
+    if (l3.sets > 0 && x3 && x2 && !together) giveUp();
     outcomes.second();
     f.br(1).end();
-    if (l3.sets > 0) {
+    if (l3.sets > 0 && x3) {
+      const other = f.local(I32);
       findSet(l3, line);
-      if (x3) remove(f, l3.ways, set, line, hit, order);
-      else {
-        f.i32(1).set(hit);
-        touch(f, l3.ways, set, line, victim, () => void f.i32(0).set(hit), order);
-      }
+      f.get(set).set(other);
+      findSet(l3, out);
+      f.get(set).get(other).op('i32.eq').if();
+      exchange(f, l3.ways, set, line, out, hit, victim, order, true);
+      f.op('else');
+      giveUp();
+      remove(f, l3.ways, other, line, hit, order);
+      f.end();
+    } else if (l3.sets > 0) {
+      findSet(l3, line);
+      f.i32(1).set(hit);
+      touch(f, l3.ways, set, line, victim, () => void f.i32(0).set(hit), order);
     }
     this.inStream(f, block, line, outcomes, run);
     f.get(hit).if();
@@ -95,7 +106,7 @@ export class MissEmitter {
   }
 
   /** In a block: leaves it if a stream expects the line. Each entry is the line that its stream will miss next. */
-  private inStream(f: FunctionEmitter, block: number, line: number, outcomes: Outcomes, run: Run | undefined): void {
+  inStream(f: FunctionEmitter, block: number, line: number, outcomes: Pick<Outcomes, 'stream'>, run: Run | undefined): void {
     const { streams } = this.l, at = f.local(I32), next = f.local(I32);
     if (run !== undefined) {
       f.get(line).get(run.expected).op('i32.eq').if();

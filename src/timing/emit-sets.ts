@@ -9,7 +9,7 @@ import { FunctionEmitter } from '../wasm/function.js';
 import type { ModuleBuilder } from '../wasm/module.js';
 import { I32, I64, V128 } from '../wasm/opcodes.js';
 
-const LANES = 4;
+export const LANES = 4;
 /** Bytes 12-27 of two vectors in a row: the second one moved up by a lane, with the first one's last lane in front. */
 const MOVED = [12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27];
 /** Bytes 4-19: the first one moved down by a lane, with the second one's first lane behind. */
@@ -84,10 +84,10 @@ function touchVectors(f: FunctionEmitter, ways: number, set: number, line: numbe
 }
 
 /** Pushes the vector `j` of a set moved by one way; `front` has the line that comes to the front, in all lanes. */
-const moved = (f: FunctionEmitter, front: number, old: readonly number[], j: number): void => void f.get(j === 0 ? front : old[j - 1]!).get(old[j]!).simd('i8x16.shuffle').raw(MOVED);
+export const moved = (f: FunctionEmitter, front: number, old: readonly number[], j: number): void => void f.get(j === 0 ? front : old[j - 1]!).get(old[j]!).simd('i8x16.shuffle').raw(MOVED);
 
 /** Moves all ways of a set by one. @param old locals with what is in them */
-function moveAll(f: FunctionEmitter, set: number, front: number, old: readonly number[], vectors = old.length): void {
+export function moveAll(f: FunctionEmitter, set: number, front: number, old: readonly number[], vectors = old.length): void {
   for (let j = 0; j < vectors; j++) {
     f.get(set);
     moved(f, front, old, j);
@@ -121,15 +121,16 @@ function moveSome(f: FunctionEmitter, set: number, front: number, old: readonly 
 /** The bits of `equalLanes` for vector `j`. */
 const bitsOf = (j: number): number => ((1 << LANES) - 1) << (j * LANES);
 
-const inVectors = (ways: number): boolean => ways % LANES === 0 && ways <= 32;
+/** Sets of so many ways are moved as vectors. */
+export const inVectors = (ways: number): boolean => ways % LANES === 0 && ways <= 32;
 /** The ways of a set, four in each of the locals. */
-function loadSet(f: FunctionEmitter, ways: number, set: number): number[] {
+export function loadSet(f: FunctionEmitter, ways: number, set: number): number[] {
   const vectors = Array.from({ length: ways / LANES }, () => f.local(V128));
   vectors.forEach((v, j) => f.get(set).memV128('v128.load', 16 * j).set(v));
   return vectors;
 }
 /** Puts the numbers of the ways in a set's vector `j` on the wasm stack. */
-const lanesOf = (f: FunctionEmitter, j: number): void => void f.simd('v128.const').raw(new Uint8Array(Uint32Array.from({ length: LANES }, (_, i) => j * LANES + i).buffer));
+export const lanesOf = (f: FunctionEmitter, j: number): void => void f.simd('v128.const').raw(new Uint8Array(Uint32Array.from({ length: LANES }, (_, i) => j * LANES + i).buffer));
 
 /** Puts a number on the wasm stack with a bit for each of the 32-bit lanes of some vectors (at most 8) that is equal to the one in `wanted`. */
 export function equalLanes(f: FunctionEmitter, vectors: readonly number[], wanted: number): void {
@@ -154,31 +155,37 @@ export function remove(f: FunctionEmitter, ways: number, set: number, line: numb
 /**
  * Takes a line out of a set and makes another one, `entering`, its first (unless it is 0): `hit` gets whether the line was there, `victim` the
  * one that falls out, or 0. All are locals. What both do to the set is done at once, where the other one was not there.
+ * @param enterFirst the line, which is another one, is taken out after `entering` has entered: that makes a difference if the set is full
  */
-export function exchange(f: FunctionEmitter, ways: number, set: number, line: number, entering: number, hit: number, victim: number, order: Order): void {
+export function exchange(f: FunctionEmitter, ways: number, set: number, line: number, entering: number, hit: number, victim: number, order: Order, enterFirst = false): void {
   const simply = (): void => {
-    const fallen = f.local(I32);
+    const fallen = f.local(I32), enter = (): void => {
+      f.get(entering).if();
+      touch(f, ways, set, entering, fallen, () => void f.get(fallen).set(victim), order);
+      f.end();
+    };
     f.i32(0).set(victim);
+    if (enterFirst) enter();
     remove(f, ways, set, line, hit, order);
-    f.get(entering).if();
-    touch(f, ways, set, entering, fallen, () => void f.get(fallen).set(victim), order);
-    f.end();
+    if (!enterFirst) enter();
   };
   if (!inVectors(ways)) return simply();
-  const lines = f.local(V128), front = f.local(V128), old = loadSet(f, ways, set);
+  const lines = f.local(V128), front = f.local(V128), old = loadSet(f, ways, set), last = old.at(-1)!;
   f.get(line).simd('i32x4.splat').set(lines).get(entering).simd('i32x4.splat').set(front);
   f.get(entering).op('i32.eqz');
   old.forEach((v, j) => {
     f.get(v).get(front).simd('i32x4.eq');
     if (j > 0) f.simd('v128.or');
   });
-  f.simd('v128.any_true').op('i32.or').if();
+  f.simd('v128.any_true').op('i32.or');
+  if (enterFirst) f.get(last).simd('i32x4.extract_lane').byte(LANES - 1).op('i32.or');
+  f.if();
   simply();
   f.op('else');
   equalLanes(f, old, lines);
   f.tee(hit).op('i32.eqz').if();
   moveAll(f, set, front, old);
-  f.get(old.at(-1)!).simd('i32x4.extract_lane').byte(LANES - 1);
+  f.get(last).simd('i32x4.extract_lane').byte(LANES - 1);
   f.set(victim).op('else').i32(0).set(victim);
   moveSome(f, set, front, old, hit, order);
   f.end().end();
