@@ -84,7 +84,7 @@ function kindOf(kind: number, first: Width, memoryWidth: Width): OperandKind {
   return { kind: 'other', width: first };
 }
 
-const cache: (Form | undefined)[] = [];
+const cache = new Array<Form | undefined>(0x2000).fill(undefined); // more than there are codes
 
 /** The form of an iced `Code`. */
 export function formOf(code: number): Form {
