@@ -17,7 +17,7 @@ function decode(hex: string): Instruction[] {
 }
 function run(hex: string): { costs: number[]; hints: number[]; total: number } {
   const list = decode(hex), costs = new Uint16Array(list.length), hints = new Uint8Array(list.length);
-  nehalem.schedule(list.map((i) => nehalem.timed(i)), list.map((i) => Number(i.ip)), costs, hints);
+  nehalem.schedule(list.map((i) => nehalem.timed(i)), list.map((i) => Number(i.ip)), list.map((i) => Number(BigInt.asIntN(64, i.nearBranchTarget - i.nextIP))), costs, hints);
   return { costs: [...costs], hints: [...hints], total: costs.reduce((a, b) => a + b, 0) };
 }
 

@@ -37,7 +37,7 @@ interface Step {
 
 const NEXT = 0, CONDITIONAL = 1, ALWAYS = 2, OTHER = 3;
 
-/** An instruction, as far as its price depends on it. */
+/** Of instructions that differ in displacements and extended immediates alone, what their price depends on. */
 export interface TimedInstruction {
   readonly step: Step;
   /** Bytes. */
@@ -45,9 +45,8 @@ export interface TimedInstruction {
   readonly flow: typeof NEXT | typeof CONDITIONAL | typeof ALWAYS | typeof OTHER;
   /** HINT_CALL or HINT_RETURN. */
   readonly hint: number;
-  /** Near relative branches: bits that the target is cut to, and the way there from the next instruction. Else 0. */
+  /** Near relative branches: bits that the target is cut to. Else 0. */
   readonly width: number;
-  readonly displacement: number;
 }
 
 /** Register numbers of the scheduler: iced's full registers, and one for all status flags. */
@@ -75,7 +74,9 @@ export class BlockCost {
   /** The register's value came from a recent load. */
   private readonly loaded = new Uint8Array(REGISTERS);
   private readonly busy = new Uint8Array(UNITS.length * RING);
-  private readonly busyCycle = new Int32Array(UNITS.length * RING);
+  private readonly busyCycle = new Int32Array(UNITS.length * RING).fill(-1);
+  /** The latest cycle in `busyCycle` since it was emptied. */
+  private lastTaken = 0;
   private readonly leaving: Int32Array;
   private entered = 0;
   private enterCycle = 0;
@@ -105,20 +106,19 @@ export class BlockCost {
     const width = op0Kind === OpKind.NearBranch16 ? 16 : op0Kind === OpKind.NearBranch32 ? 32 : op0Kind === OpKind.NearBranch64 ? 64 : 0;
     return {
       step: this.step(i), length: i.length, hint: flowHint(i, flow), width,
-      displacement: width === 0 ? 0 : Number(BigInt.asIntN(width, i.nearBranchTarget - i.nextIP)),
       flow: flow === FlowControl.Next ? NEXT : flow === FlowControl.ConditionalBranch ? CONDITIONAL : flow === FlowControl.UnconditionalBranch ? ALWAYS : OTHER,
     };
   }
 
   /**
    * Prices a straight run, in the order of execution.
-   * @param at offset of each instruction in its page
+   * @param at offset of each instruction in its page, @param ways of near relative branches, from the next instruction to the target
    * @param costs receives cycles, @param hints HINT_* bits, one element an instruction
    */
-  schedule(run: readonly TimedInstruction[], at: readonly number[], costs: Uint16Array, hints: Uint8Array): void {
+  schedule(run: readonly TimedInstruction[], at: readonly number[], ways: readonly number[], costs: Uint16Array, hints: Uint8Array): void {
     for (let n = 0; n < run.length; n++) hints[n] = run[n]!.hint;
     let from = 0;
-    for (const [first, last] of loops(run, at)) {
+    for (const [first, last] of loops(run, at, ways)) {
       this.straight(run, from, first, costs, hints);
       this.loop(run, first, last, costs, hints);
       from = last + 1;
@@ -127,7 +127,7 @@ export class BlockCost {
     for (let n = 0, block = 0; n < run.length; n++) {
       const i = run[n]!;
       if (i.flow === NEXT) continue;
-      if (costs[n] === 0 && (i.flow !== CONDITIONAL || targetOf(i, at[n]!) <= at[n]!)) anchor(run, block, n, costs);
+      if (costs[n] === 0 && (i.flow !== CONDITIONAL || targetOf(i, at[n]!, ways[n]!) <= at[n]!)) anchor(run, block, n, costs);
       block = n + 1;
     }
   }
@@ -242,6 +242,7 @@ export class BlockCost {
       const slot = unit * RING + (c & (RING - 1));
       if (this.busyCycle[slot] !== c) {
         this.busyCycle[slot] = c;
+        if (c > this.lastTaken) this.lastTaken = c;
         this.busy[slot] = 0;
       }
       if (this.busy[slot]! < this.units[unit]!) {
@@ -254,7 +255,10 @@ export class BlockCost {
   private reset(): void {
     this.ready.fill(0);
     this.loaded.fill(0);
-    this.busyCycle.fill(-1);
+    // Only what has been taken since the last time: a run takes some cycles of thousands.
+    const taken = Math.min(this.lastTaken + 1, RING);
+    for (let u = 0; u < UNITS.length; u++) this.busyCycle.fill(-1, u * RING, u * RING + taken);
+    this.lastTaken = 0;
     this.leaving.fill(0);
     this.entered = this.enterCycle = this.enterCount = this.leaveCycle = this.leaveCount = 0;
   }
@@ -298,9 +302,9 @@ function readsAsOperand(i: Instruction, full: number): boolean {
 }
 
 /** Where a near branch at an offset goes, as the 64-bit number that its mode cuts it to; 0 for other instructions. */
-function targetOf({ width, length, displacement }: TimedInstruction, at: number): number {
+function targetOf({ width, length }: TimedInstruction, at: number, way: number): number {
   if (width === 0) return 0;
-  const target = at + length + displacement;
+  const target = at + length + way;
   return width === 16 ? target & 0xffff : width === 32 ? target >>> 0 : target < 0 ? 2 ** 64 + target : target;
 }
 
@@ -315,12 +319,12 @@ function anchor(run: readonly TimedInstruction[], from: number, n: number, costs
 }
 
 /** The innermost loops of a run, in order: first and last instruction of each. They do not overlap. */
-function loops(run: readonly TimedInstruction[], at: readonly number[]): [number, number][] {
+function loops(run: readonly TimedInstruction[], at: readonly number[], ways: readonly number[]): [number, number][] {
   const out: [number, number][] = [];
   for (let n = 0, from = 0; n < run.length; n++) {
     const i = run[n]!;
     if (i.flow !== CONDITIONAL && i.flow !== ALWAYS) continue;
-    const target = targetOf(i, at[n]!);
+    const target = targetOf(i, at[n]!, ways[n]!);
     if (target > at[n]!) continue;
     const first = at.indexOf(target);
     if (first < from) continue; // outside the run, or around a loop that has been found

@@ -107,8 +107,8 @@ export class TimingCore implements TimingPort {
   timed(i: Instruction): TimedInstruction {
     return this.blocks.timed(i);
   }
-  schedule(run: readonly TimedInstruction[], offsets: readonly number[], costs: Uint16Array, hints: Uint8Array): void {
-    this.blocks.schedule(run, offsets, costs, hints);
+  schedule(run: readonly TimedInstruction[], offsets: readonly number[], ways: readonly number[], costs: Uint16Array, hints: Uint8Array): void {
+    this.blocks.schedule(run, offsets, ways, costs, hints);
   }
 
   pageWalk(refs: ArrayLike<number>, count: number, cacheable: ArrayLike<number>): number {

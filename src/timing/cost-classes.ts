@@ -128,6 +128,13 @@ function fallback(i: Instruction): CostClass {
   const r = i.op0Kind === OpKind.Register ? i.op0Register : i.opCount > 1 && i.op1Kind === OpKind.Register ? i.op1Register : 0;
   if ((r >= Register.XMM0 && r <= Register.XMM31) || (r >= Register.MM0 && r <= Register.MM7)) return 'vector';
   if (i.isPrivileged) return 'microcoded';
-  // The x87 escapes; 0F D8 and its like are vector instructions and have been dealt with.
-  return /^(9B |o16 |o32 )*D[89A-F]/.test(opCodeInfo(i.code).opCodeString) ? 'x87' : 'alu';
+  return isX87(i.code) ? 'x87' : 'alu';
+}
+
+const x87 = new Map<number, boolean>();
+/** The x87 escapes; 0F D8 and its like are vector instructions and have been dealt with. */
+function isX87(code: number): boolean {
+  let is = x87.get(code);
+  if (is === undefined) x87.set(code, (is = /^(9B |o16 |o32 )*D[89A-F]/.test(opCodeInfo(code).opCodeString)));
+  return is;
 }

@@ -50,20 +50,23 @@ export class Decoded {
     return made;
   }
 
-  /** A tree of bytes: from node * 256 + byte to a node, or to the complement of an encoding's number. An instruction says where it ends. */
+  /** A tree of heads: from node * 256 + byte to a node, or to the complement of an encoding's number. A head says where it ends. */
   private readonly edges = new Map<number, number>();
   private nodes = 1;
   private readonly encodings: Encoding[] = [];
   private readonly runs = new Map<number, Run[]>();
   private runBytes = 0;
 
-  /** The instruction that bytes[from, to) begin with, if it has been seen. */
+  /** The instruction that bytes[from, to) begin with, if one like it has been seen. */
   encoding(bytes: Uint8Array, from: number, to: number): Encoding | undefined {
     const { edges } = this;
     for (let at = from, node = 0; at < to; at++) {
       const next = edges.get(node * 256 + bytes[at]!);
       if (next === undefined) return undefined;
-      if (next < 0) return this.encodings[~next];
+      if (next < 0) {
+        const e = this.encodings[~next]!;
+        return from + e.length <= to ? e : undefined;
+      }
       node = next;
     }
     return undefined;
@@ -76,13 +79,13 @@ export class Decoded {
       this.nodes = 1;
     }
     let node = 0;
-    for (let at = from; at < from + e.length - 1; at++) {
+    for (let at = from; at < from + e.head - 1; at++) {
       const edge = node * 256 + bytes[at]!;
       let next = edges.get(edge);
       if (next === undefined) edges.set(edge, (next = this.nodes++));
       node = next;
     }
-    edges.set(node * 256 + bytes[from + e.length - 1]!, ~(this.encodings.push(e) - 1));
+    edges.set(node * 256 + bytes[from + e.head - 1]!, ~(this.encodings.push(e) - 1));
   }
 
   /**

@@ -11,21 +11,20 @@ import type { LinearMemory } from '../../mem/linear-memory.js';
 import type { EncodingSet } from '../isa/advertised.js';
 import type { CodeCache } from './code-cache.js';
 import { Decoded, MAX_LENGTH, WORDS, type BaseHandler, type Run, type RunEnd } from './decoded.js';
-import { BITNESS, EncodingReader, type Encoding } from './encoding.js';
+import { BITNESS, EncodingReader, fillRecord } from './encoding.js';
 import type { HandlerInfo, Handlers } from './handlers.js';
-import { PAGE_HEADER, R, RECORD_BYTES, RF_HINT_SHIFT, RF_SAME_PAGE } from './record.js';
+import { PAGE_HEADER, R, RECORD_BYTES, RF_HINT_SHIFT } from './record.js';
 
 const MAX_RUN = 512;
 const NO_MORE_BYTES = DecoderError.NoMoreBytes;
 const LINE = 64;
-/** Words of a record. `R.off` is the low half of its word, `R.flags` the highest byte of the same. */
-const OFF = R.off / 4, FLAGS = OFF, DISP = R.disp / 4;
+const OFF = R.off / 4;
 
 /** What the decoder asks of the timing core. */
 interface RunTiming {
   readonly prices: string;
   timed(i: Instruction): object;
-  schedule(run: readonly object[], offsets: readonly number[], costs: Uint16Array, hints: Uint8Array): void;
+  schedule(run: readonly object[], offsets: readonly number[], ways: readonly number[], costs: Uint16Array, hints: Uint8Array): void;
 }
 
 /** What decoding in one code size needs. */
@@ -93,7 +92,7 @@ export class InstructionDecoder {
 
   private decode(bytesAt: number, off: number, slots: number, mode: number): Run {
     const { u32, u8 } = this.m, { draft } = this, { known, reader } = this.mode(mode);
-    const handlers: (HandlerInfo | BaseHandler)[] = [], offsets: number[] = [], places: number[] = [], timed: object[] = [];
+    const handlers: (HandlerInfo | BaseHandler)[] = [], offsets: number[] = [], places: number[] = [], timed: object[] = [], ways: number[] = [];
     let at = off, why: RunEnd = 'length', beyond = 0;
     let decoder: Decoder | undefined;
     while (offsets.length < MAX_RUN) {
@@ -110,7 +109,7 @@ export class InstructionDecoder {
           why = 'straddle';
           break;
         }
-        e = reader.read(this.insn, at);
+        e = reader.read(this.insn, at, decoder, u8, bytesAt + at);
         if (e.anywhere) known.addEncoding(u8, bytesAt + at, e);
       }
       if (e.timed !== undefined) {
@@ -121,7 +120,7 @@ export class InstructionDecoder {
           handlers.push('line');
         }
       }
-      fill(draft, handlers.length * WORDS, e, at, true);
+      ways.push(fillRecord(draft, handlers.length * WORDS, e, at, u8, bytesAt + at, true));
       offsets.push(at);
       places.push(handlers.push(e.handler) - 1);
       at += e.length;
@@ -132,14 +131,14 @@ export class InstructionDecoder {
       }
     }
     decoder?.free();
-    if (this.timing !== undefined) this.price(this.timing, timed, offsets, new DataView(draft.buffer), places);
+    if (this.timing !== undefined) this.price(this.timing, timed, offsets, ways, new DataView(draft.buffer), places);
     const to = why === 'straddle' ? 4096 : Math.min(4096, at + beyond);
     return { bytes: u8.slice(bytesAt + off, bytesAt + to), words: draft.slice(0, handlers.length * WORDS), handlers, offsets, places, end: at, why };
   }
 
-  private price(timing: RunTiming, run: readonly object[], offsets: readonly number[], v: DataView, places: readonly number[]): void {
+  private price(timing: RunTiming, run: readonly object[], offsets: readonly number[], ways: readonly number[], v: DataView, places: readonly number[]): void {
     const { costs, hints } = this;
-    timing.schedule(run, offsets, costs, hints);
+    timing.schedule(run, offsets, ways, costs, hints);
     for (let i = 0; i < run.length; i++) {
       const at = places[i]! * RECORD_BYTES;
       v.setUint16(at + R.cost, costs[i]!, true);
@@ -169,27 +168,16 @@ export class InstructionDecoder {
       decoder.ip = BigInt(off);
       decoder.decodeOut(this.insn);
       const short = decoder.lastError === NO_MORE_BYTES;
+      if (!short) e = reader.read(this.insn, off, decoder, bytes, 0);
       decoder.free();
-      if (short) return false;
-      e = reader.read(this.insn, off);
+      if (e === undefined) return false;
       if (e.anywhere) known.addEncoding(bytes, 0, e);
     }
-    fill(m.i32, record >>> 2, e, off, false);
+    const way = fillRecord(m.i32, record >>> 2, e, off, bytes, 0, false);
     m.u32[record >>> 2] = this.index(e.handler);
-    if (e.timed !== undefined) this.price(this.timing!, [e.timed], [off], new DataView(m.view.buffer, record, RECORD_BYTES), [0]);
+    if (e.timed !== undefined) this.price(this.timing!, [e.timed], [off], [way], new DataView(m.view.buffer, record, RECORD_BYTES), [0]);
     this.last(record + RECORD_BYTES, off + e.length, false, 0);
     this.handlers.install();
     return true;
   }
-}
-
-/** The record of an instruction at an offset of its page, but for its handler. @param at index of its first word @param inPage its page runs on behind it */
-function fill(i32: Int32Array, at: number, e: Encoding, off: number, inPage: boolean): void {
-  i32.set(e.words, at);
-  i32[at + OFF]! |= off;
-  if (e.target === 'fixed') return;
-  const target = off + e.length + e.displacement;
-  i32[at + DISP] = target | 0;
-  i32[at + DISP + 1] = Math.floor(target / 0x1_0000_0000) | 0;
-  if (e.target === 'branch' && inPage && target >= 0 && target < 4096) i32[at + FLAGS]! |= RF_SAME_PAGE << 24;
 }

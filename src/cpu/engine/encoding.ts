@@ -5,7 +5,7 @@
  * SDM 2A §2.1 "Instruction Format for Protected Mode, Real-Address Mode, and Virtual-8086 Mode", §2.2 "IA-32e Mode".
  */
 
-import { Code, FlowControl, type Instruction, OpKind, Register, RegisterExt } from 'iced-x86';
+import { Code, type Decoder, FlowControl, type Instruction, OpKind, Register, RegisterExt } from 'iced-x86';
 import { ZERO_SLOT } from '../../mem/layout.js';
 import { type InsnSpec, insnFor } from '../insn.js';
 import type { EncodingSet } from '../isa/advertised.js';
@@ -13,20 +13,28 @@ import { CS, DS, ES, FS, GS, MODE, S, SEG, SS, gprAddress, segAddress } from '..
 import { formOf } from './forms.js';
 import type { HandlerInfo } from './handlers.js';
 import type { Addressing } from './interpreter-builder.js';
-import { R, RECORD_BYTES, RF_LOCK, RF_REP, RF_REPNE } from './record.js';
+import { R, RECORD_BYTES, RF_LOCK, RF_REP, RF_REPNE, RF_SAME_PAGE } from './record.js';
 
 export const BITNESS = { [MODE.bits16]: 16, [MODE.bits32]: 32, [MODE.bits64]: 64 } as const;
 
-/** An instruction, wherever it lies. */
+/** Instructions that differ in nothing but numbers, wherever they lie. */
 export interface Encoding {
   /** Bytes. */
   readonly length: number;
-  /** Its record at offset 0, without handler and cost. Where `target` is not `fixed`, `R.disp` is relative to the next instruction. */
+  /** Bytes that all of them begin with. A displacement and an immediate follow; where these matter otherwise, they are in the head. */
+  readonly head: number;
+  /** Bytes of the displacement behind the head, signed, and how many bits of it are used. */
+  readonly dispSize: number;
+  readonly dispBits: 16 | 32 | 64;
+  /** Bytes of the immediate, or a branch's displacement, behind that. */
+  readonly immSize: number;
+  readonly immSigned: boolean;
+  /** The record at offset 0, without handler, cost, and what is behind the head. */
   readonly words: Int32Array;
   readonly handler: HandlerInfo | 'invalid' | 'unknown' | 'marker';
-  /** `branch`: a near relative branch, whose target may lie in its own page. `data`: a RIP-relative operand. */
+  /** `branch`: a near relative branch, whose target may lie in its own page. `data`: a RIP-relative operand. `R.disp` follows from where it lies. */
   readonly target: 'fixed' | 'branch' | 'data';
-  /** What `R.disp` becomes is this, plus the offset of the next instruction. */
+  /** Of an encoding that is all head: what `R.disp` becomes is this, plus the offset of the next instruction. */
   readonly displacement: number;
   /** Control does not fall through. */
   readonly ends: boolean;
@@ -85,18 +93,30 @@ export class EncodingReader {
     this.bits = BITNESS[mode as 0];
   }
 
-  /** @param off offset at which the instruction was decoded */
-  read(i: Instruction, off: number): Encoding {
+  /** @param off offset at which `decoder` has decoded the instruction, @param bytes its bytes, from `from` on */
+  read(i: Instruction, off: number, decoder: Decoder, bytes: Uint8Array, from: number): Encoding {
     const { v } = this;
     for (let o = 0; o < RECORD_BYTES; o += 4) v.setInt32(o, 0, true);
     this.target = 'fixed';
     this.displacement = 0;
     this.anywhere = i.code !== Code.INVALID;
-    const { handler, ends } = this.fill(i, off);
-    return {
-      length: i.length, words: new Int32Array(v.buffer.slice(0)), handler, target: this.target, displacement: this.displacement, ends,
-      anywhere: this.anywhere, timed: this.timed?.(i),
+    const { handler, ends } = this.fill(i, off), { length } = i;
+    const whole: Encoding = {
+      length, head: length, dispSize: 0, dispBits: 64, immSize: 0, immSigned: false, words: new Int32Array(v.buffer.slice(0)), handler,
+      target: this.target, displacement: this.displacement, ends, anywhere: this.anywhere, timed: this.timed?.(i),
     };
+    const layout = whole.anywhere && typeof handler !== 'string' ? layoutOf(i, decoder, this.bits) : undefined;
+    if (layout === undefined) return whole;
+    const e: Encoding = { ...whole, ...layout };
+    // A rule that is wrong for the encoding is not used.
+    this.place(this.expected, whole, off, bytes, from);
+    this.place(this.found, e, off, bytes, from);
+    return this.found.every((x, n) => x === this.expected[n]) ? e : whole;
+  }
+  private readonly expected = new Int32Array(WORDS);
+  private readonly found = new Int32Array(WORDS);
+  private place(words: Int32Array, e: Encoding, off: number, bytes: Uint8Array, from: number): void {
+    fillRecord(words, 0, e, off, bytes, from, true);
   }
 
   private fill(i: Instruction, off: number): Pick<Encoding, 'handler' | 'ends'> {
@@ -207,6 +227,79 @@ export class EncodingReader {
     this.displacement = Number(BigInt.asIntN(width, i.nearBranchTarget - BigInt(off + i.length)));
     this.v.setUint8(R.operandWidth, width);
   }
+}
+
+/**
+ * Where the numbers of an instruction are that its handler and its price do not depend on; undefined: nowhere, or not for certain.
+ * Immediates of 8 bits that are not extended stay in the head: what a shift by one reads and writes depends on it.
+ */
+function layoutOf(i: Instruction, decoder: Decoder, bits: number): Pick<Encoding, 'head' | 'dispSize' | 'dispBits' | 'immSize' | 'immSigned'> | undefined {
+  let immediates = 0, immSigned = false;
+  let dispBits: Encoding['dispBits'] = 64;
+  for (let k = i.opCount - 1; k >= 0; k--) {
+    const kind = i.opKind(k);
+    if (NUMBERS.has(kind)) {
+      immediates++;
+      immSigned = SIGNED.has(kind);
+    } else if (kind === OpKind.Memory) {
+      const { memoryBase: base, memoryIndex: index } = i, reg = base !== Register.None ? base : index;
+      // Without registers the value says what size the address has (`hasAddressPrefix`).
+      if (reg === Register.None && bits === 64) return undefined;
+      dispBits = base === Register.RIP ? 64 : reg !== Register.None ? ((RegisterExt.size(reg) * 8) as 64) : i.memoryDisplSize === 2 ? 16 : 32;
+    } else if (kind !== OpKind.Register) return undefined;
+  }
+  const c = decoder.getConstantOffsets(i);
+  const { hasDisplacement, hasImmediate, hasImmediate2 } = c, dispSize = hasDisplacement ? c.displacementSize : 0, immSize = hasImmediate ? c.immediateSize : 0;
+  const head = i.length - dispSize - immSize, inOrder = (!hasDisplacement || c.displacementOffset === head) && (!hasImmediate || c.immediateOffset === head + dispSize);
+  c.free();
+  if (hasImmediate2 || !inOrder || immediates !== Number(hasImmediate) || dispSize > 4 || head === i.length) return undefined;
+  return { head, dispSize, dispBits, immSize, immSigned };
+}
+const SIGNED = new Set<number>([
+  OpKind.Immediate8to16, OpKind.Immediate8to32, OpKind.Immediate8to64, OpKind.Immediate32to64, OpKind.NearBranch16, OpKind.NearBranch32, OpKind.NearBranch64,
+]);
+const NUMBERS = new Set<number>([...SIGNED, OpKind.Immediate16, OpKind.Immediate32, OpKind.Immediate64]);
+
+/** Words of a record. `R.off` is the low half of its word, `R.flags` the highest byte of the same. */
+const WORDS = RECORD_BYTES / 4, OFF = R.off / 4, FLAGS = OFF, DISP = R.disp / 4, IMM = R.imm / 4;
+
+/** A little-endian number of 1, 2 or 4 bytes, signed. */
+function signed(bytes: Uint8Array, at: number, size: number): number {
+  if (size === 1) return (bytes[at]! << 24) >> 24;
+  const low = bytes[at]! | (bytes[at + 1]! << 8);
+  return size === 2 ? (low << 16) >> 16 : low | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
+}
+
+/**
+ * The record of an instruction at an offset of its page, but for its handler.
+ * @param at index of its first word @param bytes its bytes, from `from` on @param inPage its page runs on behind it
+ * @returns a relative branch's way from the next instruction to its target
+ */
+export function fillRecord(i32: Int32Array, at: number, e: Encoding, off: number, bytes: Uint8Array, from: number, inPage: boolean): number {
+  i32.set(e.words, at);
+  i32[at + OFF]! |= off;
+  let way = e.displacement;
+  if (e.dispSize !== 0) {
+    const disp = signed(bytes, from + e.head, e.dispSize);
+    if (e.target === 'data') way = disp;
+    i32[at + DISP] = e.dispBits === 16 ? disp & 0xffff : disp;
+    i32[at + DISP + 1] = e.dispBits === 64 && disp < 0 ? -1 : 0;
+  }
+  if (e.immSize !== 0) {
+    const place = from + e.head + e.dispSize, imm = signed(bytes, place, Math.min(4, e.immSize));
+    if (e.target === 'branch') way = imm;
+    else {
+      i32[at + IMM] = e.immSize === 2 && !e.immSigned ? imm & 0xffff : imm;
+      i32[at + IMM + 1] = e.immSize === 8 ? signed(bytes, place + 4, 4) : e.immSigned && imm < 0 ? -1 : 0;
+    }
+  }
+  if (e.target === 'fixed') return 0;
+  const target = off + e.length + way;
+  i32[at + DISP] = target | 0;
+  i32[at + DISP + 1] = Math.floor(target / 0x1_0000_0000) | 0;
+  if (e.target === 'data') return 0;
+  if (inPage && target >= 0 && target < 4096) i32[at + FLAGS]! |= RF_SAME_PAGE << 24;
+  return way;
 }
 
 /** XCHG BX,BX: does nothing, and is how a guest marks a point for the probe (see marker.ts). */

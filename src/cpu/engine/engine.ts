@@ -44,10 +44,10 @@ export interface EngineTiming {
   timed(i: Instruction): object;
   /**
    * Prices a straight run of instructions, in the order of execution, when it is decoded.
-   * @param run what `timed` gave of each, @param offsets where each lies in the page
+   * @param run what `timed` gave of each, @param offsets where each lies in the page, @param ways of branches, from what follows to the target
    * @param costs receives the cycles of each, @param hints HINT_* bits (timing/emit.ts) of each, 3 bits
    */
-  schedule(run: readonly object[], offsets: readonly number[], costs: Uint16Array, hints: Uint8Array): void;
+  schedule(run: readonly object[], offsets: readonly number[], ways: readonly number[], costs: Uint16Array, hints: Uint8Array): void;
 }
 
 /**
