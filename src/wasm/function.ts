@@ -59,6 +59,10 @@ export class FunctionEmitter {
 
   // ---- bytes
 
+  /** Bytes of code so far. */
+  get size(): number {
+    return this.length;
+  }
   private grow(more: number): void {
     const grown = new Uint8Array(Math.max(2 * this.buffer.length, this.length + more));
     grown.set(this.buffer);

@@ -86,7 +86,7 @@ export class Handlers {
   readonly fetchAt: ((record: number) => number) | undefined;
   /** Table indices of the base handlers. */
   readonly base: Readonly<Record<(typeof BASE)[number], number>>;
-  /** The record of the region that was entered last. */
+  /** The record of the region that was entered last, or, if that was left where it is too long to go on, of what comes there. */
   readonly entered: WasmGlobal;
   /** What regions import: `entered`; the functions that they call (shared-functions.ts) are in a table of their own. */
   readonly regionImports: WasmImports;

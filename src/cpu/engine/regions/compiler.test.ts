@@ -20,6 +20,14 @@ describe('compiler', () => {
     expect([stats.regions, stats.bytes]).toEqual([0, 0]);
   });
 
+  it('compiles all of a loop that is longer than a region, and nothing twice', () => {
+    const t = new TestMachine(undefined, DEFAULT_COMPILER), code = Array.from({ length: 598 }, () => [0x48, 0x01, 0xc3]).flat(); // add rbx, rax
+    t.execute([...code, 0xff, 0xc9, 0x0f, 0x85, ...new Uint8Array(Int32Array.of(-8 - code.length).buffer)], { [RAX]: 1n, [RCX]: 1600n });
+    const { stats } = t.vcpu.engine.compiler!;
+    expect(t.vcpu.s.gpr(RBX)).toBe(956_800n);
+    expect([stats.compiled, stats.instructions]).toEqual([3, 600]);
+  });
+
   it('finds both halves of a loop whose length divides the time between two looks', () => {
     const t = new TestMachine(undefined, { ...DEFAULT_COMPILER, sample: 1000, threshold: 2000 });
     // loop: dec ecx; jz end; push half; ret. half: four nops; push loop; ret: ten cycles
@@ -132,7 +140,7 @@ describe('compiler', () => {
 
 describe('cycle mode', () => {
   /** Cycles, and the timing core's tables, after `pieces` of code have run 20,000 times: each but the last, which loops to the first, jumps to the next. */
-  function run(compiler: CompilerOptions | undefined, pieces: readonly { at: number; code: readonly number[] }[], registers: Readonly<Record<number, bigint>>): { cycles: number; tables: string; compiled: number } {
+  function run(compiler: CompilerOptions | undefined, pieces: readonly { at: number; code: readonly number[] }[], registers: Readonly<Record<number, bigint>>): { cycles: number; tables: string; compiled: number; instructions: number } {
     const t = new TestMachine(undefined, compiler, { profile: 'nehalem-2008', cpus: 1 });
     const relative = (from: number, to: number): number[] => [...new Uint8Array(Int32Array.of(to - from).buffer)];
     // A second name for the first large page of data, in the set of the large-page TLB that the code's page is in.
@@ -144,7 +152,8 @@ describe('cycle mode', () => {
     t.start(64, pieces[0]!.at);
     for (let i = 0; i < 16; i++) t.vcpu.s.setGpr(i, registers[i] ?? (i === RCX ? 20_000n : 0n));
     t.runToHalt(20_000_000);
-    return { cycles: t.vcpu.elapsed, tables: Buffer.from(t.timingTables).toString('base64'), compiled: t.vcpu.engine.compiler?.stats.compiled ?? 0 };
+    const stats = t.vcpu.engine.compiler?.stats;
+    return { cycles: t.vcpu.elapsed, tables: Buffer.from(t.timingTables).toString('base64'), compiled: stats?.compiled ?? 0, instructions: stats?.instructions ?? 0 };
   }
   const nop = [0x90], load = [0x48, 0x8b, 0x03]; // mov rax, [rbx]
   it.each([
@@ -162,5 +171,15 @@ describe('cycle mode', () => {
     const few = run(options, [{ at, code: [0x89, 0xce, 0x0f, 0xa2, 0x89, 0xf1] }], {}), many = run(options, [{ at, code: Array<number>(24).fill(0x90) }], {});
     expect([few.compiled, many.compiled]).toEqual([0, 1]);
     expect(few.cycles).toBeGreaterThan(many.cycles);
+  });
+  it('what is too long for one region goes on in another', () => {
+    // 190 times: adc [rbx+n], rax: less than the instructions of a region, more than its bytes
+    const code = Array.from({ length: 190 }, (_, i) => [0x48, 0x11, 0x83, (8 * i) & 255, (8 * i) >> 8, 0, 0]).flat();
+    const pieces = [{ at: at + 0xc00, code }], registers = { [RAX]: 3n, [RBX]: 0x30_0000n, [RCX]: 8000n };
+    const interpreted = run(undefined, pieces, registers), compiled = run({ ...DEFAULT_COMPILER, sample: 1000, threshold: 2000 }, pieces, registers);
+    expect([compiled.cycles, compiled.tables === interpreted.tables]).toEqual([interpreted.cycles, true]);
+    // A look never finds what the second begins with: it is where no branch leads.
+    expect(compiled.compiled).toBeGreaterThan(1);
+    expect(compiled.instructions).toBeGreaterThan(190);
   });
 });

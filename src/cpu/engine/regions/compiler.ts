@@ -19,11 +19,12 @@ import { P, PAGE_HEADER, R } from '../record.js';
 import { SLOW_INDEX } from '../shared-functions.js';
 import { RegionInMaking, type Workshop } from './region-in-making.js';
 import type { HitTables } from './region-timing.js';
-import { RegionReader } from './region.js';
+import { type Place, RegionReader } from './region.js';
 import { Templates } from './templates.js';
 
 /** While a region is being compiled, looks come so many times as often (a shift): each is a step. */
 const STEP_SHIFT = 2;
+const nowhere = (): boolean => false;
 
 export interface CompilerOptions {
   /** Cycles between two looks at where the guest is. */
@@ -200,17 +201,24 @@ export class Compiler {
   }
   /** A look has found the guest at a record of the page that runs. */
   private seen(record: number): void {
-    const { m, installed } = this, instructions = this.interpreted();
-    if (installed.has(record) || this.refused.has(record)) return;
-    const page = m.u32[S.currentPage >>> 2]!;
-    if (this.installKnown(page, record)) return;
-    const { seen } = this.templates, place = Templates.placeOf(m, page, record), sum = (seen.get(place) ?? 0) + instructions;
-    if (sum < (this.covered.has(record) ? this.options.coveredThreshold : this.options.threshold)) {
-      seen.set(place, sum);
+    const { installed, options } = this, instructions = this.interpreted();
+    let place: Place | undefined = this.workshop.reader.here(record);
+    if (installed.has(record)) {
+      // What led here from the region before has no beginning that looks could find, if that region has ended in the middle of something.
+      const before = this.handlers.entered.value;
+      if (installed.has(before) || (place = this.workshop.reader.near(before)) === undefined || installed.has(place.record)) return;
+    }
+    if (this.refused.has(place.record)) return;
+    if (this.installKnown(place)) return;
+    const { seen } = this.templates, n = this.numberOf(place), sum = (seen.get(n) ?? 0) + instructions;
+    if (sum < (this.covered.has(place.record) ? options.coveredThreshold : options.threshold)) {
+      seen.set(n, sum);
       return;
     }
-    if (this.options.threshold === 0) return this.compile(page, record);
-    this.making = new RegionInMaking(this.workshop, page, record);
+    // What goes on behind another region leaves that its own, or a loop would be compiled again from each place where one ends.
+    const stops = place.record === record ? nowhere : (r: number) => installed.has(r);
+    if (options.threshold === 0) return this.compile(place, stops);
+    this.making = new RegionInMaking(this.workshop, place, stops);
     this.goOn(this.making);
   }
   /** A look while a region is being compiled: its next step. Other places keep their counts, and come next. */
@@ -241,7 +249,7 @@ export class Compiler {
       if (this.options.threshold > 0) return this.making === undefined ? this.seen(record) : undefined;
     }
     if (this.installed.has(record) || this.refused.has(record)) return;
-    this.compile(this.m.u32[S.currentPage >>> 2]!, record);
+    this.compile(this.workshop.reader.here(record), nowhere);
   }
   /** The decoded record at RIP if it lies in the page that ran last, else 0. */
   private recordHere(): number {
@@ -256,10 +264,10 @@ export class Compiler {
     return at === 0 ? 0 : u32[(page + PAGE_HEADER + 4 * off) >>> 2]!;
   }
 
-  /** Compiles the region that grows from a record of the page that runs, all of it now, and installs it. */
-  private compile(page: number, record: number): void {
-    if (this.installKnown(page, record)) return;
-    const making = (this.making = new RegionInMaking(this.workshop, page, record));
+  /** Compiles the region that grows from a record, all of it now, and installs it. */
+  private compile(head: Place, stops: (record: number) => boolean): void {
+    if (this.installKnown(head)) return;
+    const making = (this.making = new RegionInMaking(this.workshop, head, stops));
     this.timed(() => {
       while (this.making === making) this.step(making);
     });
@@ -268,7 +276,7 @@ export class Compiler {
   private step(making: RegionInMaking): void {
     const { done, value: built } = making.step();
     if (done !== true) return;
-    const { page, record, pages } = making, place = Templates.placeOf(this.m, page, record);
+    const { head, pages } = making, { record } = head, place = this.numberOf(head);
     this.making = undefined;
     this.templates.seen.delete(place);
     if (built === undefined) {
@@ -287,12 +295,15 @@ export class Compiler {
     stats.milliseconds += took;
     stats.longest = Math.max(stats.longest, took);
   }
+  private numberOf({ page, record }: Place): number {
+    return Templates.placeOf(this.m, page.structure, record);
+  }
   /** Installs a region that some machine of the process has compiled, if there is one for the record. */
-  private installKnown(page: number, record: number): boolean {
-    const known = this.templates.find(Templates.placeOf(this.m, page, record), this.workshop, page);
+  private installKnown(head: Place): boolean {
+    const known = this.templates.find(this.numberOf(head), this.workshop, head.page.structure);
     if (known === undefined) return false;
     const { template: { module, bytes, pages }, found } = known;
-    this.timed(() => this.install(record, module, bytes, found.places, pages.map((p) => p.hpaPage), found.records));
+    this.timed(() => this.install(head.record, module, bytes, found.places, pages.map((p) => p.hpaPage), found.records));
     this.stats.shared++;
     return true;
   }

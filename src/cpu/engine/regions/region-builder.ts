@@ -24,13 +24,15 @@ import { BY_BRANCH, BY_HANDLER, BY_INTERPRETER, BY_RIP, BY_TURN, LEFT, type Regi
 import { RegionOperand } from './region-operand.js';
 import { RegionTiming } from './region-timing.js';
 import { RegionTransfers } from './region-transfers.js';
-import type { Block, Edge, Step } from './region.js';
+import { type Block, type Edge, type Step, cut } from './region.js';
 
-/** The imported global that says which region was entered last. */
+/** The imported global that says which region was entered last, or where it ended because it was long enough. */
 const ENTERED = 0;
 
 /** Descriptions that regions of this process have had. The first time, the host has not compiled what one calls, and takes ten times as long. */
 const EMITTED = new Set<InsnSpec>();
+/** Bytes behind which a region ends: where it is entered for the first time, the host makes machine code of all of it at once, 0.1 ms a KB. */
+const MAX_BYTES = 40 << 10;
 
 /** What is known at a point of the region. */
 interface Known {
@@ -40,6 +42,8 @@ interface Known {
 
 export class RegionBuilder extends RegionTransfers {
   operandWidth: 8 | 16 | 32 | 64 = 8;
+  /** Blocks that the region has, when all is emitted: all of `begin`, or those before it was long enough. The head is the first. */
+  readonly emitted: Block[] = [];
   /** Instructions to emit before the next pause. */
   private room = 0;
   /** Arms of `if` in the description that is being emitted. */
@@ -120,13 +124,15 @@ export class RegionBuilder extends RegionTransfers {
     this.dirty = at.dirty;
     this.kind = at.kind;
     this.cycles = this.retired = 0;
+    this.emitted.push(b);
     this.steps(b, 0);
   }
   /** A block's instructions from one on. The last has its ways on emitted behind it. */
   private steps(b: Block, from: number): void {
     for (let i = from; i < b.steps.length; i++) {
       if (this.room <= 0) return this.behind(() => this.steps(b, i));
-      this.instruction(b.steps[i]!);
+      if (this.f.size > MAX_BYTES) cut(b, i);
+      else this.instruction(b.steps[i]!);
     }
     if (b.end === 'choose') return this.choose(b.sites, 0);
     if (b.end !== 'next' && b.end !== 'goto' && b.end !== 'page') return;
@@ -187,7 +193,10 @@ export class RegionBuilder extends RegionTransfers {
   /** Goes to an edge's target with everything subtracted; the target has no fetch to charge. */
   private follow(e: Edge): void {
     const { to } = e;
-    if (to === undefined) return this.leave(BY_HANDLER, e.record);
+    if (to === undefined) {
+      if (e.more === true) this.places.get('record', e.record).setGlobal(ENTERED);
+      return this.leave(BY_HANDLER, e.record);
+    }
     if (e.choice !== undefined) this.f.i32(e.choice).set(this.choice);
     if (to.order > this.block.order && to.forward < 2) return this.tree(to, { dirty: this.dirty, kind: this.kind });
     this.f.brTo(this.labels.get(to)!);

@@ -16,10 +16,10 @@ import { FLAT_STACK } from '../../system/segments.js';
 import { HANDLER_TYPE } from '../host-imports.js';
 import { P } from '../record.js';
 import { newModule } from '../shared-functions.js';
-import type { Place } from './places.js';
+import type { Place as Constant } from './places.js';
 import { RegionBuilder } from './region-builder.js';
 import type { RegionImports } from './region-frame.js';
-import type { RegionReader } from './region.js';
+import type { Place, RegionReader } from './region.js';
 import { registersOf } from './registers.js';
 import { analyse } from './structure.js';
 import { type Site, type Template, templateOf } from './templates.js';
@@ -38,7 +38,7 @@ export interface Workshop extends Site {
 }
 export interface Built {
   readonly records: readonly number[];
-  readonly places: readonly Place[];
+  readonly places: readonly Constant[];
   readonly bytes: number;
   readonly module: WasmModule;
   readonly template: Template | undefined;
@@ -49,30 +49,29 @@ export class RegionInMaking {
   readonly pages: number[] = [];
   private readonly steps: Generator<undefined, Built | undefined>;
 
-  /** @param page the page structure that runs @param record of it, that the region grows from */
-  constructor(workshop: Workshop, readonly page: number, readonly record: number) {
-    this.steps = this.make(workshop);
+  /** @param head what the region grows from @param stops records that it does not go on with */
+  constructor(workshop: Workshop, readonly head: Place, stops: (record: number) => boolean) {
+    this.steps = this.make(workshop, stops);
   }
   /** Does the next step. Done: with the region, or undefined where the record cannot be compiled. */
   step(): IteratorResult<undefined, Built | undefined> {
     return this.steps.next();
   }
 
-  private *make(workshop: Workshop): Generator<undefined, Built | undefined> {
-    const { m, reader, imports, making } = workshop, { page, record, pages } = this;
-    const blocks = reader.read(page, record);
+  private *make(workshop: Workshop, stops: (record: number) => boolean): Generator<undefined, Built | undefined> {
+    const { m, reader, imports, making } = workshop, { head, pages } = this;
+    const blocks = reader.read(head, stops);
     if (blocks === undefined) return undefined;
     const zero = new Set<number>();
     for (const { page: of, steps } of blocks) {
       if (!pages.includes(of!.hpaPage)) pages.push(of!.hpaPage);
       for (const { info } of steps) if (info !== undefined) for (const field of info.usage.asksTraps) if (m.u32[field >>> 2] === 0) zero.add(field);
     }
-    const wide = m.u32[(page + P.mode) >>> 2] === MODE.bits64;
+    const wide = m.u32[(head.page.structure + P.mode) >>> 2] === MODE.bits64;
     const flat = wide ? 0 : m.u32[S.flatSegments >>> 2]! & USUALLY_FLAT;
     const assumed = { flat, zero };
     yield;
-    const order = analyse(blocks[0]!), records: number[] = [];
-    for (const { steps } of order) for (const { record: r } of steps) records.push(r);
+    const order = analyse(blocks[0]!);
     yield;
     const { used, written } = registersOf(m, order);
     const builder = new RegionBuilder(m, wide ? 64 : 32, imports, used, written, assumed);
@@ -88,8 +87,10 @@ export class RegionInMaking {
     yield;
     const module = making?.(bytes.length, make) ?? make();
     yield;
-    const template = templateOf(workshop, order, list, assumed, module, bytes.length);
+    const template = templateOf(workshop, builder.emitted, list, assumed, module, bytes.length);
     yield;
+    const records: number[] = [];
+    for (const { steps } of builder.emitted) for (const { record: r } of steps) records.push(r);
     return { records, places: list, bytes: bytes.length, module, template };
   }
 }

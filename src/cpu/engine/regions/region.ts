@@ -46,6 +46,8 @@ export interface Edge {
   readonly page: CodePage | undefined;
   /** `to` is a block in front of several (structure.ts): which of them is meant. */
   choice: number | undefined;
+  /** The region ends there only because it is long enough; nothing but looks behind such an end can tell that it is hot (compiler.ts). */
+  readonly more?: boolean;
 }
 
 export interface Block {
@@ -85,6 +87,17 @@ export function edgesOf(b: Block): readonly Edge[] {
 export const newBlock = (first: number, page?: CodePage): Block => ({
   first, page, steps: [], end: 'next', ending: 0, taken: undefined, fall: undefined, sites: [], edges: undefined, dirty: 0, order: -1, parent: undefined, forward: 0, loop: false,
 });
+
+/** Makes a block end before one of its steps: what comes there is no part of the region. */
+export function cut(b: Block, step: number): void {
+  const { record } = b.steps[step]!;
+  b.steps.length = step;
+  b.end = 'next';
+  b.ending = 0;
+  b.taken = b.edges = undefined;
+  b.fall = { to: undefined, record, page: undefined, choice: undefined, more: true };
+  b.sites = [];
+}
 
 /** Reads records for the compiler. */
 export class RegionReader {
@@ -141,18 +154,31 @@ export class RegionReader {
     while (at !== 0 && u32[(at + P.mode) >>> 2] !== u32[S.mode >>> 2]) at = u32[(at + P.next) >>> 2]!;
     return at === 0 ? undefined : this.page(at, distance);
   }
+  /** A record of the page that runs now. */
+  here(record: number): Place {
+    return { record, page: this.page(this.m.u32[S.currentPage >>> 2]!, 0) };
+  }
+  /** The first instruction at a record, if that is in a page near the one that runs now. */
+  near(record: number): Place | undefined {
+    if (record === 0) return undefined;
+    const at = this.instruction(record), off = this.m.u16[(at + R.off) >>> 1]!;
+    for (let pages = -MAX_PAGES; off < 4096 && pages <= MAX_PAGES; pages++) {
+      const page = this.mapped(4096 * pages), found = page === undefined ? undefined : this.place(page, off);
+      if (found?.record === at) return found;
+    }
+    return undefined;
+  }
   private page(structure: number, distance: number): CodePage {
     const { u32 } = this.m;
     return { structure, distance, hpaPage: u32[(structure + P.hpaPage) >>> 2]!, account: u32[(structure + P.account) >>> 2]! };
   }
 
   /**
-   * The blocks of the region that grows from `head` in the page that runs now, that of the head first. Undefined when the head itself
-   * cannot be compiled.
+   * The blocks of the region that grows from `head` in a page, that of the head first. Undefined when the head itself cannot be compiled.
+   * @param stops records that it does not go on with
    */
-  read(structure: number, head: number): Block[] | undefined {
-    const { base } = this.handlers;
-    const first = this.page(structure, 0), pages = [first];
+  read({ page: first, record: head }: Place, stops: (record: number) => boolean): Block[] | undefined {
+    const { base } = this.handlers, pages = [first];
     const seen = new Map<number, HandlerInfo | undefined>();
     // Records that are no instructions, but say where the next one is.
     const joins = new Set<number>();
@@ -168,6 +194,7 @@ export class RegionReader {
       let { record: r, page } = queue.shift()!;
       while (!seen.has(r) && instructions < MAX_INSTRUCTIONS) {
         const handler = this.handlerOf(r);
+        if (r !== head && stops(r)) break;
         if (handler === base.line) {
           seen.set(r, undefined);
           r += RECORD_BYTES;
@@ -225,7 +252,7 @@ export class RegionReader {
     // The head is the first leader.
     for (const [l, page] of leaders) byFirst.set(l, newBlock(l, page));
     const edge = (record: number, page: CodePage): Edge => ({ to: byFirst.get(record), record, page, choice: undefined });
-    const out = (record: number): Edge => ({ to: undefined, record, page: undefined, choice: undefined });
+    const out = (record: number): Edge => ({ to: undefined, record, page: undefined, choice: undefined, more: this.goesOn(record) });
     const edgeTo = (to: Place | undefined): Edge => (to === undefined ? out(0) : edge(to.record, to.page));
     for (const block of byFirst.values()) {
       const page = block.page!;
@@ -260,9 +287,20 @@ export class RegionReader {
     }
     return [...byFirst.values()];
   }
+  /** What a record leads to that is only a new cache line or a way to other records. */
+  private instruction(record: number): number {
+    const { base } = this.handlers;
+    if (this.handlerOf(record) === base.goto) record = this.m.u32[(record + R.target) >>> 2]!;
+    return this.handlerOf(record) === base.line ? record + RECORD_BYTES : record;
+  }
+  /** Can what comes at a record be compiled? */
+  private goesOn(record: number): boolean {
+    return record !== 0 && this.handlers.info(this.handlerOf(this.instruction(record))) !== undefined;
+  }
 }
 
-interface Place {
+/** A record and its page. */
+export interface Place {
   readonly record: number;
   readonly page: CodePage;
 }
