@@ -15,6 +15,7 @@ import { AC_, EVENT_TYPE, GUEST_EVENT, PFV } from '../events.js';
 import type { PlatformPort, TimingPort } from '../ports.js';
 import { PROBE, type ProbePort } from '../ports.js';
 import { S, SCRATCH_DATA } from '../state.js';
+import { high32, low32, wide } from '../wide.js';
 import type { CodeCache } from './code-cache.js';
 import type { Watchpoints } from './watchpoints.js';
 
@@ -235,7 +236,7 @@ export class MemoryAccess {
 
   /** The linear-memory address of `size` bytes that the software TLB knows as plain memory for the access, all in one page; else 0. The access is made. */
   plain(linear: bigint, size: number, write: boolean, user: boolean): number {
-    const hi = Number(linear >> 32n), lo = Number(linear & 0xffff_ffffn), known = this.probe(hi, lo, size, write ? 2 : 0, user, false);
+    const hi = high32(linear), lo = low32(linear), known = this.probe(hi, lo, size, write ? 2 : 0, user, false);
     if (known !== 0 || (lo & 0xfff) + size > 4096) return known;
     const at = this.withheld(hi, lo, write, user, false);
     if (at !== 0 && this.watchpoints.any) {
@@ -246,33 +247,33 @@ export class MemoryAccess {
   }
   /** Reads 1, 2, 4 or 8 bytes; throws GUEST_EVENT on a fault. */
   read(linear: bigint, size: number, user: boolean, implicit: boolean): bigint {
-    const hi = Number(linear >> 32n), lo = Number(linear & 0xffff_ffffn);
+    const hi = high32(linear), lo = low32(linear);
     const known = this.probe(hi, lo, size, 0, user, implicit);
-    if (known !== 0) return load(this.m.view, known, size);
+    if (known !== 0) return load(this.m, known, size);
     const at = this.resolve(hi, lo, size, READ, user, implicit);
     if (at === 0) throw GUEST_EVENT;
-    return load(this.m.view, at, size);
+    return load(this.m, at, size);
   }
   write(linear: bigint, size: number, value: bigint, user: boolean, implicit: boolean): void {
-    const hi = Number(linear >> 32n), lo = Number(linear & 0xffff_ffffn);
+    const hi = high32(linear), lo = low32(linear);
     const known = this.probe(hi, lo, size, 2, user, implicit);
     if (known !== 0) {
-      store(this.m.view, known, size, value);
+      store(this.m, known, size, value);
       return;
     }
     const at = this.resolve(hi, lo, size, WRITE, user, implicit);
     if (at === 0) throw GUEST_EVENT;
-    store(this.m.view, at, size, value);
+    store(this.m, at, size, value);
     if (at === SCRATCH_DATA) this.commit();
   }
   readPhys(hpa: number, size: number): bigint {
     const at = this.phys.address(hpa);
-    if (at >= 0 && (hpa & 0xfff) + size <= 4096) return load(this.m.view, at, size);
+    if (at >= 0 && (hpa & 0xfff) + size <= 4096) return load(this.m, at, size);
     this.readPiece(hpa, size, SCRATCH_DATA);
-    return load(this.m.view, SCRATCH_DATA, size);
+    return load(this.m, SCRATCH_DATA, size);
   }
   writePhys(hpa: number, size: number, value: bigint): void {
-    store(this.m.view, SCRATCH_DATA, size, value);
+    store(this.m, SCRATCH_DATA, size, value);
     this.writePiece(hpa, size, SCRATCH_DATA);
   }
 }
@@ -280,13 +281,16 @@ export class MemoryAccess {
 /** The largest natural access at an address: devices see aligned 4-, 2- and 1-byte accesses. */
 const deviceSize = (hpa: number, left: number): 1 | 2 | 4 => (left >= 4 && (hpa & 3) === 0 ? 4 : left >= 2 && (hpa & 1) === 0 ? 2 : 1);
 
-function load(v: DataView, at: number, size: number): bigint {
-  if (size === 8) return v.getBigUint64(at, true);
-  return BigInt(size === 4 ? v.getUint32(at, true) : size === 2 ? v.getUint16(at, true) : v.getUint8(at));
+function load({ view }: LinearMemory, at: number, size: number): bigint {
+  if (size === 8) return wide(view.getUint32(at, true), view.getUint32(at + 4, true));
+  return wide(size === 4 ? view.getUint32(at, true) : size === 2 ? view.getUint16(at, true) : view.getUint8(at), 0);
 }
-function store(v: DataView, at: number, size: number, value: bigint): void {
-  if (size === 8) v.setBigUint64(at, BigInt.asUintN(64, value), true);
-  else if (size === 4) v.setUint32(at, Number(value & 0xffff_ffffn), true);
-  else if (size === 2) v.setUint16(at, Number(value & 0xffffn), true);
-  else v.setUint8(at, Number(value & 0xffn));
+function store({ view }: LinearMemory, at: number, size: number, value: bigint): void {
+  const low = low32(value);
+  if (size === 8) {
+    view.setUint32(at, low, true);
+    view.setUint32(at + 4, high32(value), true);
+  } else if (size === 4) view.setUint32(at, low, true);
+  else if (size === 2) view.setUint16(at, low, true);
+  else view.setUint8(at, low);
 }

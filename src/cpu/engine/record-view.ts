@@ -4,6 +4,7 @@ import type { LinearMemory } from '../../mem/linear-memory.js';
 import type { Cpu } from '../cpu.js';
 import type { InsnView } from '../insn-view.js';
 import { formOf } from './forms.js';
+import { cut, wide } from '../wide.js';
 import { R, RF_LOCK, RF_REP, RF_REPNE } from './record.js';
 
 export class RecordView implements InsnView {
@@ -56,8 +57,9 @@ export class RecordView implements InsnView {
   ea(): bigint {
     const { u64 } = this.m;
     const base = u64[this.v.getInt32(this.at + R.base, true) >>> 3]!;
-    const index = u64[this.v.getInt32(this.at + R.index, true) >>> 3]! << BigInt(this.m.u8[this.at + R.scale]!);
-    return BigInt.asUintN(this.addressWidth, base + index + this.v.getBigUint64(this.at + R.disp, true));
+    const index = u64[this.v.getInt32(this.at + R.index, true) >>> 3]!, scale = this.m.u8[this.at + R.scale]!;
+    const displacement = wide(this.v.getUint32(this.at + R.disp, true), this.v.getUint32(this.at + R.disp + 4, true));
+    return cut(this.addressWidth, base + (scale === 0 ? index : index << BigInt(scale)) + displacement);
   }
   get segment(): number {
     return this.m.u8[this.at + R.segment]!;

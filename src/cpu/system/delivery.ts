@@ -12,6 +12,7 @@
 import type { Cpu } from '../cpu.js';
 import { DB, DFV, EVENT_TYPE, GP, GUEST_EVENT, MC, NP, PFV, SSV, TS } from '../events.js';
 import { PROBE } from '../ports.js';
+import { high32, low32, wide } from '../wide.js';
 import { AC, ACTIVITY, CS, DS, ES, FS, GS, IF, MODE, NT, RF, RSP, S, SS, TF, VM } from '../state.js';
 import { checkRip, is64BitCode, loadCs, loadRealCs } from './code-segment.js';
 import {
@@ -178,7 +179,7 @@ function readGate(cpu: Cpu, ev: Event, size: 8 | 16): Descriptor {
   const error = ev.vector * 8 + 2;
   if (ev.vector * size + size - 1 > s.get32(S.idtrLimit)) cpu.raise(GP, error);
   const raw = cpu.readLinear(tableAddress(cpu, s.get64(S.idtrBase), ev.vector * size), 8, true);
-  const gate = parseDescriptor(Number(raw & 0xffff_ffffn), Number(raw >> 32n));
+  const gate = parseDescriptor(low32(raw), high32(raw));
   const type = typeOf(gate);
   const interruptOrTrap = type === SYS.interruptGate32 || type === SYS.trapGate32;
   const legacy = type === SYS.taskGate || type === SYS.interruptGate16 || type === SYS.trapGate16;
@@ -256,8 +257,8 @@ function deliverLong(cpu: Cpu, ev: Event): void {
   const s = cpu.s;
   const gate = readGate(cpu, ev, 16);
   const upper = cpu.readLinear(tableAddress(cpu, s.get64(S.idtrBase), ev.vector * 16 + 8), 8, true);
-  if ((upper >> 32n) & 0x1f00n) cpu.raise(GP, ev.vector * 8 + 2);
-  const offset = ((upper & 0xffff_ffffn) << 32n) | BigInt(((gate.hi & 0xffff_0000) | (gate.lo & 0xffff)) >>> 0);
+  if (high32(upper) & 0x1f00) cpu.raise(GP, ev.vector * 8 + 2);
+  const offset = wide((gate.hi & 0xffff_0000) | (gate.lo & 0xffff), low32(upper));
   const selector = gate.lo >>> 16;
   const ist = gate.hi & 7;
   const code = readHandlerSegment(cpu, selector);
@@ -266,12 +267,12 @@ function deliverLong(cpu: Cpu, ev: Event): void {
 
   const from = ist !== 0 ? longInnerStack(cpu, ist + 3) : inner ? longInnerStack(cpu, cpl) : s.gpr(RSP);
   const stack = new Stack(cpu, FLAT, from & ~15n, 0, cpl !== 3, true);
-  stack.push(BigInt(s.selector(SS)), 8);
+  stack.push(wide(s.selector(SS), 0), 8);
   stack.push(s.gpr(RSP), 8);
-  stack.push(BigInt(flagsImage(cpu, ev)), 8);
-  stack.push(BigInt(s.selector(CS)), 8);
+  stack.push(wide(flagsImage(cpu, ev), 0), 8);
+  stack.push(wide(s.selector(CS), 0), 8);
   stack.push(returnRip(cpu, ev), 8);
-  if (ev.hasError) stack.push(BigInt(ev.error), 8);
+  if (ev.hasError) stack.push(wide(ev.error, 0), 8);
   checkRip(cpu, code, offset);
 
   loadCs(cpu, selector, code, cpl);

@@ -9,6 +9,7 @@
 
 import type { Cpu } from '../cpu.js';
 import { LDTR, S } from '../state.js';
+import { cut, high32, low32, wide } from '../wide.js';
 
 /** Bits of the access rights. SDM 3C "Guest Register State", format of access rights. */
 export const AR_TYPE = 0xf, AR_S = 0x10, AR_DPL_SHIFT = 5, AR_P = 0x80, AR_AVL = 0x1000, AR_L = 0x2000, AR_DB = 0x4000, AR_G = 0x8000, AR_UNUSABLE = 0x1_0000;
@@ -36,7 +37,7 @@ export function parseDescriptor(lo: number, hi: number): Descriptor {
   return {
     lo, hi,
     attr: (hi >>> 8) & 0xf0ff,
-    base: BigInt(((lo >>> 16) | ((hi & 0xff) << 16) | (hi & 0xff00_0000)) >>> 0),
+    base: wide((lo >>> 16) | ((hi & 0xff) << 16) | (hi & 0xff00_0000), 0),
     limit: hi & 0x0080_0000 ? ((raw << 12) | 0xfff) >>> 0 : raw,
   };
 }
@@ -52,12 +53,12 @@ export const isNull = (selector: number): boolean => (selector & 0xfffc) === 0;
 
 /** Linear address of a byte in a system table: 64 bits wide in IA-32e mode, wrapping at 4 GiB outside. */
 export const tableAddress = (cpu: Cpu, base: bigint, offset: number): bigint =>
-  BigInt.asUintN(cpu.s.longMode ? 64 : 32, base + BigInt(offset));
+  cut(cpu.s.longMode ? 64 : 32, base + wide(offset, 0));
 
 export const readSystem = (cpu: Cpu, base: bigint, offset: number, size: 1 | 2 | 4): number =>
-  Number(cpu.readLinear(tableAddress(cpu, base, offset), size, true));
+  low32(cpu.readLinear(tableAddress(cpu, base, offset), size, true));
 export const writeSystem = (cpu: Cpu, base: bigint, offset: number, size: 1 | 2 | 4, value: number): void =>
-  cpu.writeLinear(tableAddress(cpu, base, offset), size, BigInt(value >>> 0), true);
+  cpu.writeLinear(tableAddress(cpu, base, offset), size, wide(value, 0), true);
 
 /** Base and limit of the table that a selector names, or undefined for an LDT that is not there. */
 function tableOf(cpu: Cpu, selector: number): { base: bigint; limit: number } | undefined {
@@ -80,7 +81,7 @@ export function tryReadDescriptor(cpu: Cpu, selector: number): Descriptor | unde
   const at = descriptorAddress(cpu, selector, 8);
   if (at === undefined) return undefined;
   const raw = cpu.readLinear(at, 8, true);
-  return parseDescriptor(Number(raw & 0xffff_ffffn), Number(raw >> 32n));
+  return parseDescriptor(low32(raw), high32(raw));
 }
 
 /** The descriptor; raises `vector` with the selector as error code when it lies beyond its table. */
@@ -92,12 +93,12 @@ export function readDescriptor(cpu: Cpu, selector: number, vector: number): Desc
 export function readUpperHalf(cpu: Cpu, selector: number, vector: number): { high: bigint; reserved: number } {
   const at = descriptorAddress(cpu, selector, 16) ?? cpu.raise(vector, selector & 0xfffc);
   const raw = cpu.readLinear(BigInt.asUintN(64, at + 8n), 8, true);
-  return { high: raw & 0xffff_ffffn, reserved: Number(raw >> 32n) };
+  return { high: wide(low32(raw), 0), reserved: high32(raw) };
 }
 
 function writeTypeByte(cpu: Cpu, selector: number, hi: number): void {
   const at = descriptorAddress(cpu, selector, 8)!;
-  cpu.writeLinear(BigInt.asUintN(64, at + 5n), 1, BigInt((hi >>> 8) & 0xff), true);
+  cpu.writeLinear(BigInt.asUintN(64, at + 5n), 1, wide((hi >>> 8) & 0xff, 0), true);
 }
 
 /** Sets the accessed bit in memory if it is clear; returns the rights with it set. */

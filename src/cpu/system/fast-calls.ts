@@ -46,13 +46,13 @@ export function syscall(cpu: Cpu, _insn: InsnView): HelperResult {
   const s = cpu.s;
   requireSyscall(cpu);
   reportSystemCall(cpu);
-  const selector = Number((s.get64(S.star) >> 32n) & 0xffffn);
+  const selector = s.get32(S.star + 4) & 0xffff;
   const flags = s.rflags & ~RF;
   if (s.longMode) {
     const target = s.mode64 ? s.get64(S.lstar) : s.get64(S.cstar);
     s.setGpr(RCX, s.nextRip);
-    s.setGpr(R11, BigInt(flags >>> 0));
-    s.rflags = flags & ~Number(s.get64(S.sfmask) & 0xffff_ffffn);
+    s.setGpr32(R11, flags);
+    s.rflags = flags & ~s.get32(S.sfmask);
     flatSegments(cpu, selector, CODE64, selector + 8, 0);
     arrive(cpu, target);
   } else {
@@ -72,7 +72,7 @@ export function sysret(cpu: Cpu, insn: InsnView): HelperResult {
   const to64 = operandBytes(insn) === 8;
   // Intel faults here, at level 0; AMD loads any RIP and faults on the fetch.
   if (to64 && !isAmd(cpu) && !isCanonical(s.gpr(RCX))) cpu.raise(GP, 0);
-  const selector = Number((s.get64(S.star) >> 48n) & 0xffffn);
+  const selector = s.get32(S.star + 4) >>> 16;
   s.rflags = s.longMode ? s.gpr32(R11) & ~(RF | VM) : s.rflags | IF;
   flatSegments(cpu, to64 ? selector + 16 : selector, to64 ? CODE64 : CODE32, selector + 8, 3);
   arrive(cpu, to64 ? s.gpr(RCX) : BigInt(s.gpr32(RCX)));

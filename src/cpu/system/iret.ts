@@ -13,6 +13,7 @@ import { type HelperResult, LEAVE } from '../insn.js';
 import {
   AC, CS, DF, DS, ES, FS, GS, ID, IF, IOPL, NT, RF, RSP, S, SS, STATUS_FLAGS, TF, TR, VIF, VIP, VM,
 } from '../state.js';
+import { low32 } from '../wide.js';
 import { arrive, checkRip, is64BitCode, loadCs, loadRealCs, reportOuterLevel } from './code-segment.js';
 import { readSystem } from './descriptors.js';
 import { commitReturn, readReturnSegment, readReturnStack } from './far-transfer.js';
@@ -73,8 +74,8 @@ function returnProtected(cpu: Cpu, size: 2 | 4 | 8): void {
   const s = cpu.s;
   const stack = Stack.current(cpu);
   const rip = stack.peek(0, size);
-  const cs = Number(stack.peek(size, size) & 0xffffn);
-  const image = Number(stack.peek(2 * size, size) & 0xffff_ffffn);
+  const cs = low32(stack.peek(size, size)) & 0xffff;
+  const image = low32(stack.peek(2 * size, size));
   const cpl = s.cpl;
   if (image & VM && cpl === 0 && size === 4 && !s.longMode) {
     returnToV86(cpu, stack, rip, cs, image);
@@ -90,7 +91,7 @@ function returnProtected(cpu: Cpu, size: 2 | 4 | 8): void {
     else stack.commit();
   } else {
     const rsp = stack.peek(3 * size, size);
-    const ss = readReturnStack(cpu, Number(stack.peek(4 * size, size) & 0xffffn), cs & 3, code);
+    const ss = readReturnStack(cpu, low32(stack.peek(4 * size, size)) & 0xffff, cs & 3, code);
     checkRip(cpu, code, rip);
     commitReturn(cpu, cs, code, ss, rsp);
   }

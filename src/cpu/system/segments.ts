@@ -11,6 +11,7 @@
 import type { Cpu } from '../cpu.js';
 import { GP, NP, SSV } from '../events.js';
 import { CR0_PE, CS, type CpuState, FS, S, SEG, SS, VM, segAddress } from '../state.js';
+import { high32, low32, wide } from '../wide.js';
 import {
   AR_DB, AR_DPL_SHIFT, AR_P, AR_S, AR_UNUSABLE, TYPE_CODE, TYPE_CONFORMING, TYPE_EXPAND_DOWN, TYPE_READABLE, TYPE_WRITABLE,
   dplOf, isCode, isConforming, isNull, isPresent, isSystem, isWritableData, markAccessed, readDescriptor,
@@ -172,7 +173,11 @@ export function dropInnerSegments(s: CpuState, newCpl: number): void {
   }
 }
 
-export const isCanonical = (linear: bigint): boolean => BigInt.asUintN(64, BigInt.asIntN(48, linear)) === linear;
+/** Bits 63:47 all equal. @param linear 64 bits, unsigned */
+export function isCanonical(linear: bigint): boolean {
+  const top = high32(linear) >>> 15;
+  return top === 0 || top === 0x1_ffff;
+}
 
 /** Do `size` bytes at `offset` lie inside a segment that is not 64-bit? */
 export function withinLimit(offset: number, size: number, limit: number, attr: number): boolean {
@@ -191,7 +196,7 @@ export function checkedLinear(cpu: Cpu, index: number, offset: bigint, size: num
   const vector = index === SS ? SSV : GP;
   if (s.mode64) {
     const linear = BigInt.asUintN(64, index >= FS ? offset + s.segBase(index) : offset);
-    if (!isCanonical(linear) || !isCanonical(BigInt.asUintN(64, linear + BigInt(size - 1)))) cpu.raise(vector, 0);
+    if (!isCanonical(linear) || !isCanonical(BigInt.asUintN(64, linear + wide(size - 1, 0)))) cpu.raise(vector, 0);
     return linear;
   }
   const attr = s.segAttr(index);
@@ -200,6 +205,6 @@ export function checkedLinear(cpu: Cpu, index: number, offset: bigint, size: num
     const code = (attr & TYPE_CODE) !== 0;
     if (write ? code || (attr & TYPE_WRITABLE) === 0 : code && (attr & TYPE_READABLE) === 0) cpu.raise(vector, 0);
   }
-  if (!withinLimit(Number(offset & 0xffff_ffffn), size, s.segLimit(index), attr)) cpu.raise(vector, 0);
+  if (!withinLimit(low32(offset), size, s.segLimit(index), attr)) cpu.raise(vector, 0);
   return BigInt.asUintN(32, s.segBase(index) + offset);
 }

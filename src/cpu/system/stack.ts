@@ -8,6 +8,7 @@
 import type { Cpu } from '../cpu.js';
 import { SSV } from '../events.js';
 import { RSP, SS } from '../state.js';
+import { cut, low32, wide } from '../wide.js';
 import { AR_DB } from './descriptors.js';
 import { isCanonical, withinLimit } from './segments.js';
 
@@ -35,7 +36,7 @@ export class Stack {
     long: boolean,
   ) {
     this.width = long ? 64 : segment.attr & AR_DB ? 32 : 16;
-    this.sp = BigInt.asUintN(this.width, sp);
+    this.sp = cut(this.width, sp);
   }
 
   /** The stack in use, at the current privilege level. */
@@ -46,31 +47,31 @@ export class Stack {
 
   private linear(offset: bigint, size: number): bigint {
     if (this.width === 64) {
-      if (!isCanonical(offset) || !isCanonical(BigInt.asUintN(64, offset + BigInt(size - 1)))) this.cpu.raise(SSV, this.error);
+      if (!isCanonical(offset) || !isCanonical(BigInt.asUintN(64, offset + wide(size - 1, 0)))) this.cpu.raise(SSV, this.error);
       return offset;
     }
-    if (!withinLimit(Number(offset), size, this.segment.limit, this.segment.attr)) this.cpu.raise(SSV, this.error);
+    if (!withinLimit(low32(offset), size, this.segment.limit, this.segment.attr)) this.cpu.raise(SSV, this.error);
     return BigInt.asUintN(32, this.segment.base + offset);
   }
 
   push(value: bigint, size: 2 | 4 | 8): void {
-    const sp = BigInt.asUintN(this.width, this.sp - BigInt(size));
-    this.cpu.writeLinear(this.linear(sp, size), size, BigInt.asUintN(size * 8, value), this.supervisor);
+    const sp = cut(this.width, this.sp - wide(size, 0));
+    this.cpu.writeLinear(this.linear(sp, size), size, cut(size * 8, value), this.supervisor);
     this.sp = sp;
   }
   /** Reads at `offset` bytes above the pointer without moving it. */
   peek(offset: number, size: 2 | 4 | 8): bigint {
-    const at = BigInt.asUintN(this.width, this.sp + BigInt(offset));
+    const at = cut(this.width, this.sp + wide(offset, 0));
     return this.cpu.readLinear(this.linear(at, size), size, this.supervisor);
   }
   pop(size: 2 | 4 | 8): bigint {
     const v = this.peek(0, size);
-    this.sp = BigInt.asUintN(this.width, this.sp + BigInt(size));
+    this.sp = cut(this.width, this.sp + wide(size, 0));
     return v;
   }
   /** Releases `bytes` (RET n). */
   release(bytes: number): void {
-    this.sp = BigInt.asUintN(this.width, this.sp + BigInt(bytes));
+    this.sp = cut(this.width, this.sp + wide(bytes, 0));
   }
   /** Writes the pointer to SP, ESP or RSP. */
   commit(): void {
@@ -82,5 +83,5 @@ export class Stack {
 export function setStackPointer(cpu: Cpu, sp: bigint, width: 16 | 32 | 64): void {
   const s = cpu.s;
   if (width === 16) s.setGpr(RSP, (s.gpr(RSP) & ~0xffffn) | (sp & 0xffffn));
-  else s.setGpr(RSP, BigInt.asUintN(width, sp));
+  else s.setGpr(RSP, cut(width, sp));
 }
