@@ -58,7 +58,8 @@ export class TlbSlots {
   protected readonly flags = new Uint8Array(SLOTS * TLB_ENTRIES);
   protected readonly log = new Uint16Array(SLOTS * TLB_ENTRIES);
   protected readonly logged = new Int32Array(SLOTS);
-  protected readonly hasLarge = new Uint8Array(SLOTS);
+  /** In which of 32 classes of 2 MiB a slot has had entries of large pages: `flushPage` looks through its log for those alone. */
+  protected readonly hasLarge = new Int32Array(SLOTS);
   /** Host page has been entered as writable since it was protected last: spares `protectPage` most searches. */
   protected readonly writableOnce = new Uint8Array(1 << 20);
   /** Slot has changed since it was saved last. */

@@ -51,6 +51,9 @@ export interface Translation {
   readonly pageShift: number;
 }
 
+/** A bit of 32 for each 2 MiB of the large page around an address; all for pages above 4 MiB. */
+const largeBits = (linLo: number, shift: number): number => (shift === 21 ? 1 << (linLo >>> 21) : shift === 22 ? 3 << ((linLo >>> 21) & 30) : -1);
+
 export class TlbPool extends TlbSlots {
   /** Does decoded code lie on the host-physical page? Asked for every page that is entered as writable. The engine sets it. */
   isCodePage: (hpaPage: number) => boolean = () => false;
@@ -117,7 +120,7 @@ export class TlbPool extends TlbSlots {
     let flags = LOGGED | (t.global ? GLOBAL : 0);
     if (t.pageShift > 12) {
       flags |= t.pageShift << LARGE_SHIFT;
-      this.hasLarge[s] = 1;
+      this.hasLarge[s]! |= largeBits(linLo, t.pageShift);
     }
     this.flags[f] = flags;
     this.onFill?.(tlb, linHi, linLo);
@@ -129,7 +132,7 @@ export class TlbPool extends TlbSlots {
     for (let s = 0; s < SLOTS; s++) {
       if (this.vcpu[s] !== vcpu || this.tag[s] !== tag) continue;
       if ((this.flags[s * TLB_ENTRIES + index]! & LOGGED) !== 0) this.dropIfSame(s, index, linHi, linLo, 12);
-      if (this.hasLarge[s] === 0) continue;
+      if ((this.hasLarge[s]! & largeBits(linLo, 21)) === 0) continue;
       const base = s * TLB_ENTRIES, n = this.logged[s]!;
       for (let i = 0; i < n; i++) {
         const at = this.log[base + i]!, shift = this.flags[base + at]! >>> LARGE_SHIFT;
