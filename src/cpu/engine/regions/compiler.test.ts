@@ -1,7 +1,7 @@
 /** Regions as they come and go: hot places, dropped pages, a full house, the look behind a store to code; cycle mode's caches and TLBs. */
 import { describe, expect, it } from 'vitest';
 import { TestMachine } from '../../../../test/support/machine-with.js';
-import { RAX, RBX, RCX, RDX, RSI, RSP, S } from '../../state.js';
+import { RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, S } from '../../state.js';
 import { type CompilerOptions, DEFAULT_COMPILER, EAGER_COMPILER } from './compiler.js';
 
 const at = 0x20_0000;
@@ -171,6 +171,20 @@ describe('cycle mode', () => {
     const few = run(options, [{ at, code: [0x89, 0xce, 0x0f, 0xa2, 0x89, 0xf1] }], {}), many = run(options, [{ at, code: Array<number>(24).fill(0x90) }], {});
     expect([few.compiled, many.compiled]).toEqual([0, 1]);
     expect(few.cycles).toBeGreaterThan(many.cycles);
+  });
+  it.each([5, 6])('a call that pushes over the code it goes to goes to what is there then (pass %i from the end)', (pass) => {
+    const f = at + 0x1000, sum = (compiler?: CompilerOptions): string => {
+      const t = new TestMachine(undefined, compiler, { profile: 'nehalem-2008', cpus: 1 });
+      // Two functions: mov rax, number; ret. At 0x300000 their addresses, and the ends of their numbers.
+      for (const i of [0, 1]) t.phys.write(f + 64 * i, Uint8Array.of(0x48, 0xb8, 1 + i, 0, 0, 0, 0, 0, 0, 0, 0xc3));
+      t.phys.write(0x30_0000, new Uint8Array(BigInt64Array.of(BigInt(f), BigInt(f + 64), BigInt(f + 10), BigInt(f + 74)).buffer));
+      // again: cmp ecx, pass; cmove rsp, [rbp+8*rdx]; call [rbx+8*rdx]; add rdi, rax; xor edx, 1; dec ecx; jnz again
+      t.execute([0x83, 0xf9, pass, 0x48, 0x0f, 0x44, 0x64, 0xd5, 0, 0xff, 0x14, 0xd3, 0x48, 0x01, 0xc7, 0x83, 0xf2, 1, 0xff, 0xc9, 0x75, 0xea],
+        { [RBX]: 0x30_0000n, [RBP]: 0x30_0010n, [RCX]: 20_000n, [RSP]: 0x30_1800n });
+      if (compiler !== undefined) expect(t.vcpu.engine.compiler!.stats.compiled).toBeGreaterThan(0);
+      return `${t.vcpu.s.gpr(RDI)} after ${t.vcpu.elapsed}`;
+    };
+    expect(sum({ ...DEFAULT_COMPILER, sample: 1000, threshold: 2000 })).toBe(sum());
   });
   it('what is too long for one region goes on in another', () => {
     // 190 times: adc [rbx+n], rax: less than the instructions of a region, more than its bytes

@@ -203,7 +203,7 @@ export class RegionBuilder extends RegionTransfers {
   }
   /** Emits two arms for the condition on the wasm stack, each with what it has emitted behind it; what is known at the beginning holds in both. */
   private arms(then: () => void, otherwise: () => void): void {
-    const { f, block, dirty, kind, cycles, retired, step } = this;
+    const { f, block, dirty, kind, cycles, retired, step, called } = this;
     f.if();
     const back = (): void => {
       this.block = block;
@@ -212,6 +212,7 @@ export class RegionBuilder extends RegionTransfers {
       this.cycles = cycles;
       this.retired = retired;
       this.step = step;
+      this.called = called;
     };
     this.behind(
       () => {
