@@ -39,11 +39,28 @@ process.stdout.on('error', (e: NodeJS.ErrnoException) => {
 });
 process.stderr.on('error', () => undefined);
 
+/**
+ * What the command line asks for. It is done when yargs has finished: behind a handler it lays out the text of --help, whether somebody wants it
+ * or not, for a tenth of a second. A handler that throws is the end of its work.
+ */
+let wanted: (() => void | Promise<void>) | undefined;
+const PARSED = new Error('parsed');
+const later = async (load: () => Promise<CommandModule<object, never>>): Promise<CommandModule<object, never>> => {
+  const command = await load();
+  return {
+    ...command,
+    handler: (args) => {
+      wanted = () => command.handler(args);
+      throw PARSED;
+    },
+  };
+};
+
 const named = COMMANDS[words[0] ?? ''];
 const program = yargs(words)
   .scriptName('xenolith')
   .usage('$0 COMMAND [OPTIONS]\n\nA cycle-level x86-64 machine with Intel VT-x and AMD SVM.')
-  .command(await Promise.all((named === undefined ? Object.values(COMMANDS) : [named]).map((load) => load())) as unknown as CommandModule[])
+  .command(await Promise.all((named === undefined ? Object.values(COMMANDS) : [named]).map(later)) as unknown as CommandModule[])
   .option('debug', { type: 'boolean', default: false, describe: 'show stack traces of errors' })
   .completion('completion', 'print a completion script for the shell')
   .demandCommand(1, 'name a command')
@@ -57,7 +74,12 @@ const program = yargs(words)
 try {
   const [first] = words;
   if (first !== undefined && !first.startsWith('-') && !COMMAND_NAMES.includes(first)) throw new UserError(`unknown command "${first}"; there are ${COMMAND_NAMES.join(', ')}`);
-  await program.parseAsync();
+  try {
+    await program.parseAsync();
+  } catch (e) {
+    if (e !== PARSED) throw e;
+  }
+  await wanted?.();
 } catch (error) {
   report(error);
 }

@@ -59,6 +59,7 @@ export function insn(name: string, d: InsnInit): InsnSpec {
   return spec;
 }
 
+const NOT_LEGACY = /^(VEX|EVEX|MVEX|XOP|D3NOW)_/;
 let byMnemonic: Map<number, number[]> | undefined;
 const infos = new Map<number, OpCodeInfo>();
 
@@ -73,8 +74,9 @@ export function opCodeInfo(code: number): OpCodeInfo {
 export function allForms(mnemonic: Mnemonic): readonly number[] {
   if (byMnemonic === undefined) {
     byMnemonic = new Map();
-    for (const value of Object.values(Code)) {
-      if (typeof value !== 'number') continue;
+    for (const [name, value] of Object.entries(Code)) {
+      // Names are looked at first: asking iced for the description of each costs every process 30 ms.
+      if (typeof value !== 'number' || NOT_LEGACY.test(name)) continue;
       const info = opCodeInfo(value);
       if (info.encoding !== 0) continue;
       const list = byMnemonic.get(info.mnemonic);
