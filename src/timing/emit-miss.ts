@@ -7,6 +7,7 @@
 
 import type { FunctionEmitter } from '../wasm/function.js';
 import { I32, V128 } from '../wasm/opcodes.js';
+import type { SameWay } from './emit-same-way.js';
 import { equalLanes, exchange, remove, touch, type Order } from './emit-sets.js';
 import { F, type Table, type TimingLayout } from './layout.js';
 import type { TimingProfile } from './profile.js';
@@ -27,6 +28,8 @@ export interface Outcomes {
 export interface Run {
   readonly expected: number;
   readonly entry: number;
+  /** Takes the lines out of an exclusive third level. */
+  readonly third: SameWay | undefined;
 }
 export const RUN_LINES = 64;
 
@@ -90,7 +93,8 @@ export class MissEmitter {
       exchange(f, l3.ways, set, line, out, hit, victim, order, true);
       f.op('else');
       giveUp();
-      remove(f, l3.ways, other, line, hit, order);
+      if (run?.third !== undefined) run.third.remove(other, line, hit);
+      else remove(f, l3.ways, other, line, hit, order);
       f.end();
     } else if (l3.sets > 0) {
       findSet(l3, line);

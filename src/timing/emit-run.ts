@@ -12,7 +12,8 @@ import type { ModuleBuilder } from '../wasm/module.js';
 import { I32, V128 } from '../wasm/opcodes.js';
 import { MissEmitter, RUN_LINES, cacheSet, type Run } from './emit-miss.js';
 import { currentBlock, exposed, memoryCycles } from './emit-pieces.js';
-import { LANES, equalLanes, inVectors, lanesOf, loadSet, moveAll, moved, touch } from './emit-sets.js';
+import { SameWay } from './emit-same-way.js';
+import { LANES, inVectors, loadSet, moveAll, touch } from './emit-sets.js';
 import { counterOffset, type Counter, type Table, type TimingLayout } from './layout.js';
 import type { TimingProfile } from './profile.js';
 
@@ -34,7 +35,7 @@ class RunEmitter {
   private readonly flags = 2;
   private readonly block = currentBlock(this.f);
   private readonly events = this.f.local(I32);
-  private readonly follow: Run = { expected: this.f.local(I32), entry: this.f.local(I32) };
+  private readonly follow: Run;
   private readonly misses: MissEmitter;
 
   constructor(
@@ -42,6 +43,8 @@ class RunEmitter {
     private readonly l: TimingLayout,
   ) {
     this.misses = new MissEmitter(p, l);
+    const { f } = this, third = p.figures['cache.l3.exclusive'] === 1 && inVectors(l.l3.ways) ? new SameWay(f, l.l3.ways, 'remove') : undefined;
+    this.follow = { expected: f.local(I32), entry: f.local(I32), third };
   }
 
   emit(module: ModuleBuilder): number {
@@ -136,7 +139,7 @@ class RunEmitter {
     this.nextLine();
     f.end();
 
-    const third = new SameWay(f, l3.ways);
+    const third = new SameWay(f, l3.ways, 'touch');
     const thirdLevel = (): void => {
       f.get(line).simd('i32x4.splat').set(wanted);
       third.touch(set3, line, wanted, hit);
@@ -183,51 +186,3 @@ class RunEmitter {
 
 /** The sets of a run lie one behind the other. */
 const inRow = (t: Table): boolean => t.sets % RUN_LINES === 0;
-
-/** Sets in a row that mostly have their lines in the same way: that one is looked at first, and how to move such a set is known. */
-class SameWay {
-  /** Place of that way in its set, in bytes. */
-  private readonly way: number;
-  /** Lanes of its vector that stay. */
-  private readonly stays: number;
-
-  constructor(
-    private readonly f: FunctionEmitter,
-    private readonly ways: number,
-  ) {
-    this.way = f.local(I32);
-    this.stays = f.local(V128);
-    f.i32(0).set(this.way);
-    this.keep();
-  }
-  private keep(): void {
-    const { f } = this;
-    lanesOf(f, 0);
-    f.get(this.way).i32(2).op('i32.shr_u').i32(LANES - 1).op('i32.and').simd('i32x4.splat').simd('i32x4.gt_s').set(this.stays);
-  }
-
-  /** Makes a line the first of its set. All are locals: `lines` has the line in all lanes, `hit` gets whether it was there. */
-  touch(set: number, line: number, lines: number, hit: number): void {
-    const { f, way, stays, ways } = this, found = f.local(I32);
-    f.block();
-    f.i32(1).set(hit).get(set).get(way).op('i32.add').mem('i32.load', 0).get(line).op('i32.ne').if();
-    const old = loadSet(f, ways, set);
-    equalLanes(f, old, lines);
-    f.tee(found).op('i32.eqz').if().i32(0).set(hit);
-    moveAll(f, set, lines, old);
-    f.br(2).end();
-    f.get(found).op('i32.ctz').i32(2).op('i32.shl').set(way);
-    this.keep();
-    f.end();
-    for (let vectors = 1; vectors <= ways / LANES; vectors++) {
-      const some = loadSet(f, vectors * LANES, set), last = vectors - 1;
-      if (vectors < ways / LANES) f.get(way).i32(16 * vectors).op('i32.lt_u').if();
-      moveAll(f, set, lines, some, last);
-      f.get(set).get(some[last]!);
-      moved(f, lines, some, last);
-      f.get(stays).simd('v128.bitselect').memV128('v128.store', 16 * last);
-      if (vectors < ways / LANES) f.br(1).end();
-    }
-    f.end();
-  }
-}

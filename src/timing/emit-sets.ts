@@ -171,24 +171,35 @@ export function exchange(f: FunctionEmitter, ways: number, set: number, line: nu
   };
   if (!inVectors(ways)) return simply();
   const lines = f.local(V128), front = f.local(V128), old = loadSet(f, ways, set), last = old.at(-1)!;
-  f.get(line).simd('i32x4.splat').set(lines).get(entering).simd('i32x4.splat').set(front);
-  f.get(entering).op('i32.eqz');
-  old.forEach((v, j) => {
-    f.get(v).get(front).simd('i32x4.eq');
-    if (j > 0) f.simd('v128.or');
-  });
-  f.simd('v128.any_true').op('i32.or');
-  if (enterFirst) f.get(last).simd('i32x4.extract_lane').byte(LANES - 1).op('i32.or');
-  f.if();
-  simply();
-  f.op('else');
-  equalLanes(f, old, lines);
-  f.tee(hit).op('i32.eqz').if();
+  const any = (...wanted: number[]): void => {
+    old.forEach((v, j) => wanted.forEach((w, i) => {
+      f.get(v).get(w).simd('i32x4.eq');
+      if (j + i > 0) f.simd('v128.or');
+    }));
+    f.simd('i32x4.bitmask');
+  };
+  const gone = (): void => void f.get(last).simd('i32x4.extract_lane').byte(LANES - 1);
+  f.get(line).simd('i32x4.splat').set(lines).get(entering).simd('i32x4.splat').set(front).block();
+  f.get(entering).if();
+  // Mostly none of the two is there.
+  any(lines, front);
+  f.op('i32.eqz').if();
+  gone();
+  f.set(victim).i32(0).set(hit);
   moveAll(f, set, front, old);
-  f.get(last).simd('i32x4.extract_lane').byte(LANES - 1);
-  f.set(victim).op('else').i32(0).set(victim);
+  f.br(2).end();
+  any(front);
+  if (enterFirst) {
+    gone();
+    f.op('i32.or');
+  }
+  f.op('i32.eqz').if();
+  equalLanes(f, old, lines);
+  f.set(hit).i32(0).set(victim);
   moveSome(f, set, front, old, hit, order);
-  f.end().end();
+  f.br(2).end().end();
+  simply();
+  f.end();
 }
 
 function removeWays(f: FunctionEmitter, ways: number, set: number, line: number, hit: number): void {
@@ -201,20 +212,22 @@ function removeWays(f: FunctionEmitter, ways: number, set: number, line: number,
   f.get(last).i32(0).mem('i32.store', 0).end();
 }
 
+/** Pushes the vector `j` of a set without its first way: the others moved up, and what is behind them. */
+export function movedUp(f: FunctionEmitter, old: readonly number[], j: number): void {
+  f.get(old[j]!);
+  if (j + 1 < old.length) f.get(old[j + 1]!);
+  else f.simd('v128.const').raw(new Uint8Array(16));
+  f.simd('i8x16.shuffle').raw(MOVED_BACK);
+}
+
 function removeVectors(f: FunctionEmitter, ways: number, set: number, line: number, hit: number, order: Order): void {
   const wanted = f.local(V128), first = f.local(V128), old = loadSet(f, ways, set);
   f.get(line).simd('i32x4.splat').set(wanted);
   equalLanes(f, old, wanted);
   // The ways behind it are moved up, those before it stay.
-  const movedUp = (j: number): void => {
-    f.get(old[j]!);
-    if (j + 1 < old.length) f.get(old[j + 1]!);
-    else f.simd('v128.const').raw(new Uint8Array(16));
-    f.simd('i8x16.shuffle').raw(MOVED_BACK);
-  };
   const some = (j: number): void => {
     f.get(set).get(old[j]!);
-    movedUp(j);
+    movedUp(f, old, j);
     f.get(first);
     lanesOf(f, j);
     f.simd('i32x4.gt_s').simd('v128.bitselect').memV128('v128.store', 16 * j);
@@ -232,7 +245,7 @@ function removeVectors(f: FunctionEmitter, ways: number, set: number, line: numb
     old.forEach((_, j) => {
       if (j > 0) {
         f.get(set);
-        movedUp(j);
+        movedUp(f, old, j);
         f.memV128('v128.store', 16 * j);
       }
       f.end();
