@@ -18,7 +18,7 @@ import { FUNCTION_NAMES, newModule } from './shared-functions.js';
 import { type Usage, emitHandler } from './usage.js';
 
 /** Places of the table to begin with; it grows by doubling. Every instance has a copy, so it is small. */
-const TABLE_SLOTS = 1024;
+const TABLE_SLOTS = 512;
 
 const ADDRESSINGS: readonly Addressing[] = ['register', 'flat', 'full', 'segmented'];
 
