@@ -180,14 +180,19 @@ export function exchange(f: FunctionEmitter, ways: number, set: number, line: nu
   };
   const gone = (): void => void f.get(last).simd('i32x4.extract_lane').byte(LANES - 1);
   f.get(line).simd('i32x4.splat').set(lines).get(entering).simd('i32x4.splat').set(front).block();
+  const none = (): void => {
+    gone();
+    f.set(victim).i32(0).set(hit);
+    moveAll(f, set, front, old);
+  };
   f.get(entering).if();
-  // Mostly none of the two is there.
-  any(lines, front);
-  f.op('i32.eqz').if();
-  gone();
-  f.set(victim).i32(0).set(hit);
-  moveAll(f, set, front, old);
-  f.br(2).end();
+  if (!enterFirst) {
+    // Mostly none of the two is there. With `enterFirst` the line mostly is, and comparisons made early would be kept in memory.
+    any(lines, front);
+    f.op('i32.eqz').if();
+    none();
+    f.br(2).end();
+  }
   any(front);
   if (enterFirst) {
     gone();
@@ -195,9 +200,11 @@ export function exchange(f: FunctionEmitter, ways: number, set: number, line: nu
   }
   f.op('i32.eqz').if();
   equalLanes(f, old, lines);
-  f.set(hit).i32(0).set(victim);
+  f.tee(hit).op('i32.eqz').if();
+  none();
+  f.op('else').i32(0).set(victim);
   moveSome(f, set, front, old, hit, order);
-  f.br(2).end().end();
+  f.end().br(2).end().end();
   simply();
   f.end();
 }
