@@ -169,23 +169,32 @@ export class TimingCore implements TimingPort {
 
   flush(scope: 'page' | 'context' | 'all', tag: number, linear = 0n): void {
     const l = this.layout;
-    const lo = scope === 'page' ? Number(linear & 0xffff_f000n) | 0 : 0, hi = scope === 'page' ? Number((linear >> 32n) & 0xffffn) : 0;
-    const only = scope === 'all' ? -1 : tag, page = scope === 'page';
-    this.flushTable(l.itlb, only, page ? PAGE : 0, lo, hi);
-    this.flushTable(l.dtlb, only, page ? PAGE : 0, lo, hi);
-    this.flushTable(l.tlb2, only, page ? PAGE : 0, lo, hi);
-    this.flushTable(l.large, only, page ? LARGE_PAGE : 0, lo, hi);
+    if (scope === 'page') {
+      const lo = Number(linear & 0xffff_f000n), hi = Number((linear >> 32n) & 0xffffn);
+      for (const t of [l.itlb, l.dtlb, l.tlb2]) this.flushPage(t, tag, lo, hi, 12);
+      this.flushPage(l.large, tag, lo, hi, 21);
+    } else for (const t of [l.itlb, l.dtlb, l.tlb2, l.large]) this.flushTable(t, scope === 'all' ? -1 : tag);
     this.clear(l.walkCache);
   }
-  /** Empties entries of the running vCPU: of a tag or (-1) of all; of a page or (mask 0) of all. */
-  private flushTable(t: Table, tag: number, mask: number, lo: number, hi: number): void {
-    const { u32 } = this.m, { vcpuOf, tagOf, currentVcpu } = this, at = (this.current + t.at) >>> 2, end = at + 2 * t.sets * t.ways;
-    for (let w = at; w < end; w += 2) {
-      const key = u32[w]!, space = key & LAST_TAG;
-      if (vcpuOf[space] !== currentVcpu || (tag >= 0 && tagOf[space] !== tag)) continue;
-      if (mask !== 0 && (((key ^ lo) & mask) !== 0 || u32[w + 1] !== hi)) continue;
-      u32[w] = u32[w + 1] = 0;
-    }
+  /** Empties entries of the running vCPU, of a tag or (-1) of all. */
+  private flushTable(t: Table, tag: number): void {
+    const { u32 } = this.m, at = (this.current + t.at) >>> 2, end = at + 2 * t.sets * t.ways;
+    for (let w = at; w < end; w += 2) if (this.isOf(u32[w]! & LAST_TAG, tag)) u32[w] = u32[w + 1] = 0;
+  }
+  /** The same for a page, which can be in one set only. */
+  private flushPage(t: Table, tag: number, lo: number, hi: number, shift: 12 | 21): void {
+    const { u32 } = this.m, first = this.setOf(t, lo, shift), mask = shift === 12 ? PAGE : LARGE_PAGE;
+    for (let w = first; w < first + 2 * t.ways; w += 2)
+      if (this.isOf(u32[w]! & LAST_TAG, tag) && ((u32[w]! ^ lo) & mask) === 0 && u32[w + 1] === hi) u32[w] = u32[w + 1] = 0;
+  }
+  /** Is it the number of a space of the running vCPU, of this tag or (-1) of any? */
+  private isOf(space: number, tag: number): boolean {
+    return this.vcpuOf[space] === this.currentVcpu && (tag < 0 || this.tagOf[space] === tag);
+  }
+  /** Index of the first word of the set that a page is in. */
+  private setOf(t: Table, linLo: number, shift: 12 | 21): number {
+    const page = shift === 12 ? linLo >>> 12 : linLo >>> 21; // sets are few: bits above 31 never choose one
+    return (this.current + t.at + (page & (t.sets - 1)) * t.ways * 8) >>> 2;
   }
 
   /** Events of a vCPU so far. */
@@ -217,12 +226,10 @@ export class TimingCore implements TimingPort {
     this.insert(l.tlb2, linLo, linHi, 12);
   }
 
-  private insert(t: Table, linLo: number, linHi: number, shift: number): void {
-    const { u32 } = this.m;
-    const page = shift === 12 ? linLo >>> 12 : linLo >>> 21; // sets are few: bits above 31 never choose one
-    const first = (this.current + t.at + (page & (t.sets - 1)) * t.ways * 8) >>> 2;
+  private insert(t: Table, linLo: number, linHi: number, shift: 12 | 21): void {
+    const { u32 } = this.m, first = this.setOf(t, linLo, shift);
     for (let w = first + 2 * t.ways - 1; w >= first + 2; w--) u32[w] = u32[w - 2]!;
-    u32[first] = (linLo & (shift === 12 ? 0xffff_f000 : 0xffe0_0000)) | (u32[(this.current + F.tag) >>> 2]! & LAST_TAG);
+    u32[first] = (linLo & (shift === 12 ? PAGE : LARGE_PAGE)) | (u32[(this.current + F.tag) >>> 2]! & LAST_TAG);
     u32[first + 1] = linHi & 0xffff;
   }
 
