@@ -10,7 +10,8 @@ import type { Cpu } from '../cpu.js';
 import { GP, NM, UD } from '../events.js';
 import { NEXT, allForms, helper, insn, type HelperResult } from '../insn.js';
 import type { InsnView } from '../insn-view.js';
-import { CR0_EM, CR0_TS, EFER_LMA, S } from '../state.js';
+import { CR0_EM, CR0_TS, EFER_LMA, S, XMM_STRIDE } from '../state.js';
+import { high32, low32, wide } from '../wide.js';
 import { requireSseHelper } from './sse-available.js';
 
 /** All bits of MXCSR that exist: DAZ is bit 6. */
@@ -35,12 +36,6 @@ const AREA_BYTES = 416;
  */
 const plainArea = (cpu: Cpu, linear: bigint, write: boolean): number => (cpu.s.mode64 ? cpu.plainMemory(linear, AREA_BYTES, write) : 0);
 
-/** Copies `bytes` (a multiple of 4, both ends aligned) within the linear memory. */
-function copy(cpu: Cpu, to: number, from: number, bytes: number): void {
-  const { u32 } = cpu.s.m;
-  for (let i = 0; i < bytes; i += 4) u32[(to + i) >>> 2] = u32[(from + i) >>> 2]!;
-}
-
 /** XMM registers that the instruction moves: eight outside 64-bit mode; none with EFER.FFXSR at CPL 0 in 64-bit mode. */
 function vectorCount(cpu: Cpu): number {
   const { s } = cpu;
@@ -55,94 +50,95 @@ const abridge = (full: number): number => {
   return tags;
 };
 
-/** The full tag of one register by its contents: 0 valid, 1 zero, 2 special. */
-export function tagOf(significand: bigint, exponentSign: number): number {
+/** The full tag of one register by its contents, the significand as halves: 0 valid, 1 zero, 2 special. */
+export function tagOf(low: number, high: number, exponentSign: number): number {
   const e = exponentSign & 0x7fff;
   if (e === 0x7fff) return 2;
-  if (e === 0) return significand === 0n ? 1 : 2;
-  return significand >> 63n ? 0 : 2;
+  if (e === 0) return low === 0 && high === 0 ? 1 : 2;
+  return high >>> 31 !== 0 ? 0 : 2;
 }
 
 function fxsave(cpu: Cpu, i: InsnView): HelperResult {
-  const { s } = cpu;
+  const { s } = cpu, { u16, u32 } = s.m;
   const plain = plainArea(cpu, begin(cpu, i), true);
   const at = i.ea();
-  const wide = i.code === Code.Fxsave64_m512byte;
+  const long = i.code === Code.Fxsave64_m512byte;
   const top = (s.get32(S.fsw) >> 11) & 7;
-  const put = (offset: number, size: 2 | 8, v: bigint): void => {
-    if (plain === 0) cpu.writeSegment(i.segment, at + BigInt(offset), size, v);
-    else if (size === 8) s.set64(plain + offset, v);
-    else s.m.u16[(plain + offset) >>> 1] = Number(v & 0xffffn);
+  const put = (offset: number, size: 2 | 8, low: number, high = 0): void => {
+    if (plain === 0) cpu.writeSegment(i.segment, at + wide(offset, 0), size, wide(low, high));
+    else if (size === 8) {
+      u32[(plain + offset) >>> 2] = low;
+      u32[(plain + offset + 4) >>> 2] = high;
+    } else u16[(plain + offset) >>> 1] = low;
   };
   // The last byte first: if the area ends in a page that cannot be written, nothing has changed.
   if (plain === 0) cpu.writeSegment(i.segment, at + 408n, 8, cpu.readSegment(i.segment, at + 408n, 8));
-  put(0, 2, BigInt(s.get32(S.fcw)));
-  put(2, 2, BigInt(s.get32(S.fsw)));
-  put(4, 2, BigInt(abridge(s.get32(S.ftw))));
-  put(6, 2, BigInt(s.get32(S.fop)));
-  if (wide) {
-    put(8, 8, s.get64(S.fip));
-    put(16, 8, s.get64(S.fdp));
-  } else {
-    put(8, 8, (s.get64(S.fip) & 0xffff_ffffn) | (BigInt(s.get32(S.fcs)) << 32n));
-    put(16, 8, (s.get64(S.fdp) & 0xffff_ffffn) | (BigInt(s.get32(S.fds)) << 32n));
-  }
-  put(24, 8, BigInt(s.get32(S.mxcsr)) | (BigInt(MXCSR_MASK) << 32n));
+  put(0, 2, s.get32(S.fcw));
+  put(2, 2, s.get32(S.fsw));
+  put(4, 2, abridge(s.get32(S.ftw)));
+  put(6, 2, s.get32(S.fop));
+  put(8, 8, s.get32(S.fip), long ? s.get32(S.fip + 4) : s.get32(S.fcs));
+  put(16, 8, s.get32(S.fdp), long ? s.get32(S.fdp + 4) : s.get32(S.fds));
+  put(24, 8, s.get32(S.mxcsr), MXCSR_MASK);
   for (let r = 0; r < 8; r++) {
     const from = S.st + 16 * ((top + r) & 7);
-    put(32 + 16 * r, 8, s.get64(from));
-    put(40 + 16 * r, 8, s.get64(from + 8) & 0xffffn);
+    put(32 + 16 * r, 8, s.get32(from), s.get32(from + 4));
+    put(40 + 16 * r, 8, s.get32(from + 8) & 0xffff);
   }
   for (let r = 0, n = vectorCount(cpu); r < n; r++) {
-    if (plain !== 0) {
-      copy(cpu, plain + 160 + 16 * r, S.xmm + 32 * r, 16);
-      continue;
-    }
-    put(160 + 16 * r, 8, s.get64(S.xmm + 32 * r));
-    put(168 + 16 * r, 8, s.get64(S.xmm + 32 * r + 8));
+    const from = S.xmm + XMM_STRIDE * r;
+    put(160 + 16 * r, 8, s.get32(from), s.get32(from + 4));
+    put(168 + 16 * r, 8, s.get32(from + 8), s.get32(from + 12));
   }
   return NEXT;
 }
 
+/** The area that FXRSTOR is reading, as words: nothing is changed before all of it has been read. */
+const AREA = new Uint32Array(AREA_BYTES / 4);
+
 function fxrstor(cpu: Cpu, i: InsnView): HelperResult {
-  const { s } = cpu;
+  const { s } = cpu, { u32 } = s.m;
   const plain = plainArea(cpu, begin(cpu, i), false);
   const at = i.ea();
-  const wide = i.code === Code.Fxrstor64_m512byte;
-  const words: bigint[] = [];
-  if (plain !== 0) for (let o = 0; o < 160; o += 8) words.push(s.get64(plain + o));
-  else for (let o = 0; o < AREA_BYTES; o += 8) words.push(cpu.readSegment(i.segment, at + BigInt(o), 8));
-  const mxcsr = Number(words[3]! & 0xffff_ffffn);
+  const long = i.code === Code.Fxrstor64_m512byte;
+  for (let w = 0; w < AREA.length; w += plain === 0 ? 2 : 1) {
+    if (plain !== 0) {
+      AREA[w] = u32[(plain >>> 2) + w]!;
+      continue;
+    }
+    const v = cpu.readSegment(i.segment, at + wide(4 * w, 0), 8);
+    AREA[w] = low32(v);
+    AREA[w + 1] = high32(v);
+  }
+  const mxcsr = AREA[6]!;
   if (mxcsr & ~MXCSR_MASK) cpu.raise(GP, 0);
-  const w0 = Number(words[0]! & 0xffff_ffffn), tags = Number((words[0]! >> 32n) & 0xffn);
+  const w0 = AREA[0]!, tags = AREA[1]! & 0xff;
   s.set32(S.fcw, w0 & 0xffff);
   s.set32(S.fsw, w0 >>> 16);
-  s.set32(S.fop, Number((words[0]! >> 48n) & 0x7ffn));
-  s.set64(S.fip, wide ? words[1]! : words[1]! & 0xffff_ffffn);
-  s.set64(S.fdp, wide ? words[2]! : words[2]! & 0xffff_ffffn);
-  if (!wide) {
-    s.set32(S.fcs, Number((words[1]! >> 32n) & 0xffffn));
-    s.set32(S.fds, Number((words[2]! >> 32n) & 0xffffn));
+  s.set32(S.fop, (AREA[1]! >>> 16) & 0x7ff);
+  s.set32(S.fip, AREA[2]!);
+  s.set32(S.fip + 4, long ? AREA[3]! : 0);
+  s.set32(S.fdp, AREA[4]!);
+  s.set32(S.fdp + 4, long ? AREA[5]! : 0);
+  if (!long) {
+    s.set32(S.fcs, AREA[3]! & 0xffff);
+    s.set32(S.fds, AREA[5]! & 0xffff);
   }
   s.set32(S.mxcsr, mxcsr);
   const top = (w0 >>> 27) & 7;
   let full = 0;
   for (let r = 0; r < 8; r++) {
     const physical = (top + r) & 7, to = S.st + 16 * physical;
-    const low = words[4 + 2 * r]!, high = words[5 + 2 * r]! & 0xffffn;
-    s.set64(to, low);
-    s.set64(to + 8, high);
-    full |= (tags & (1 << physical) ? tagOf(low, Number(high)) : 3) << (2 * physical);
+    const low = AREA[8 + 4 * r]!, high = AREA[9 + 4 * r]!, exponentSign = AREA[10 + 4 * r]! & 0xffff;
+    s.set32(to, low);
+    s.set32(to + 4, high);
+    s.set32(to + 8, exponentSign);
+    s.set32(to + 12, 0);
+    full |= (tags & (1 << physical) ? tagOf(low, high, exponentSign) : 3) << (2 * physical);
   }
   s.set32(S.ftw, full);
-  for (let r = 0, n = vectorCount(cpu); r < n; r++) {
-    if (plain !== 0) {
-      copy(cpu, S.xmm + 32 * r, plain + 160 + 16 * r, 16);
-      continue;
-    }
-    s.set64(S.xmm + 32 * r, words[20 + 2 * r]!);
-    s.set64(S.xmm + 32 * r + 8, words[21 + 2 * r]!);
-  }
+  for (let r = 0, n = vectorCount(cpu); r < n; r++)
+    for (let w = 0; w < 4; w++) u32[((S.xmm + XMM_STRIDE * r) >>> 2) + w] = AREA[40 + 4 * r + w]!;
   return NEXT;
 }
 

@@ -84,7 +84,7 @@ export function fullTags(cpu: Cpu): number {
   let tags = 0;
   for (let p = 0; p < 8; p++) {
     const at = S.st + 16 * p;
-    const tag = ((s.get32(S.ftw) >> (2 * p)) & 3) === 3 ? 3 : tagOf(s.get64(at), Number(s.get64(at + 8) & 0xffffn));
+    const tag = ((s.get32(S.ftw) >> (2 * p)) & 3) === 3 ? 3 : tagOf(s.get32(at), s.get32(at + 4), s.get32(at + 8) & 0xffff);
     tags |= tag << (2 * p);
   }
   return tags;
