@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { EAGER_COMPILER } from '../src/cpu/engine/regions/compiler.js';
 import { tagOf } from '../src/cpu/isa/sse-state.js';
 import { RDI, S } from '../src/cpu/state.js';
+import { high32, low32 } from '../src/cpu/wide.js';
 import { END, TestMachine } from './support/machine-with.js';
 
 const CODE = 0x20_0000, MEM = 0x30_0100;
@@ -58,7 +59,7 @@ function run(form: string, code: Uint8Array, before: Fields, after: Fields): str
   for (let r = 0; r < 8; r++) {
     const v = big(before, `p${r}`) | big(before, `q${r}`);
     put128(S.st + 16 * r, v);
-    full |= (tags & (1 << r) ? tagOf(BigInt.asUintN(64, v), Number(v >> 64n)) : 3) << (2 * r);
+    full |= (tags & (1 << r) ? tagOf(low32(v), high32(BigInt.asUintN(64, v)), Number(v >> 64n)) : 3) << (2 * r);
   }
   s.set32(S.ftw, full);
   for (let r = 0; r < 16; r++) put128(S.xmm + 32 * r, big(before, `x${r}`));
