@@ -47,7 +47,9 @@ export class CodeFetch extends EmittedCodeCalls {
     u32[S.currentPage >>> 2] = page;
     const known = u32[(page + PAGE_HEADER + 4 * off) >>> 2]!;
     const record = known !== 0 ? known : engine.decoder.run(page, hpaPage, at - off, off, mode);
-    return engine.handlerOf(record) === engine.handlers.base.straddle ? this.crossing(record) : record;
+    // Nothing but a breakpoint takes the place of a straddle record's handler.
+    const handler = u32[record >>> 2]!, { base } = engine.handlers;
+    return handler === base.straddle || (handler === base.breakpoint && engine.handlerOf(record) === base.straddle) ? this.crossing(record) : record;
   }
   private fetchFault(): 0 {
     this.record(GP, 0);

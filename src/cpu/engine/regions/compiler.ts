@@ -46,9 +46,10 @@ export interface CompilerOptions {
 export const DEFAULT_COMPILER: CompilerOptions = { sample: 10_000, threshold: 15_000, coveredThreshold: 110_000, longest: 500_000, maxRegions: 2000, maxBytes: 12 << 20 };
 /**
  * In cycle mode a region gains less than in functional mode, and its code is twice as long: the host needs 5 to 20 ms for one, on all its
- * threads. 600,000 instructions are some 25 ms of interpreting; docs/performance.md has other numbers.
+ * threads. 600,000 instructions are some 20 ms of interpreting. Looks are rare: with many, places reach the threshold by many small
+ * amounts that are hot only together. docs/performance.md has other numbers.
  */
-export const CYCLE_COMPILER: CompilerOptions = { ...DEFAULT_COMPILER, threshold: 600_000, coveredThreshold: 600_000 };
+export const CYCLE_COMPILER: CompilerOptions = { ...DEFAULT_COMPILER, sample: 100_000, threshold: 600_000, coveredThreshold: 600_000 };
 
 /** `--engine compiler`: as little as possible is interpreted. For tests, and to see what compiling costs. */
 export const EAGER_COMPILER: CompilerOptions = { ...DEFAULT_COMPILER, sample: 500, threshold: 0 };
