@@ -2,7 +2,7 @@
 
 import type { FunctionEmitter } from '../wasm/function.js';
 import { I32, V128 } from '../wasm/opcodes.js';
-import { LANES, equalLanes, lanesOf, loadSet, moveAll, moved, movedUp } from './emit-sets.js';
+import { LANES, equalLanes, lanesOf, loadSet, moveAll, moved, moveRest, movedUp } from './emit-sets.js';
 
 export class SameWay {
   /** Place of that way in its set, in bytes. */
@@ -77,14 +77,7 @@ export class SameWay {
     for (let j = 0; j < half; j++) first(j, 1);
     f.end();
     for (let j = half; j < vectors; j++) first(j, 0);
-    for (let j = 0; j < vectors; j++) {
-      if (j > 0) {
-        f.get(set);
-        movedUp(f, old, j);
-        f.memV128('v128.store', 16 * j);
-      }
-      f.end();
-    }
+    moveRest(f, set, old);
     f.end();
   }
 }

@@ -249,16 +249,20 @@ function removeVectors(f: FunctionEmitter, ways: number, set: number, line: numb
       some(j);
       f.br(j + 1).end();
     });
-    old.forEach((_, j) => {
-      if (j > 0) {
-        f.get(set);
-        movedUp(f, old, j);
-        f.memV128('v128.store', 16 * j);
-      }
-      f.end();
-    });
+    moveRest(f, set, old);
   }
   f.end();
+}
+/** Ends a block for each vector of a set; behind the end of each the next vector is moved up as a whole. */
+export function moveRest(f: FunctionEmitter, set: number, old: readonly number[]): void {
+  old.forEach((_, j) => {
+    if (j > 0) {
+      f.get(set);
+      movedUp(f, old, j);
+      f.memV128('v128.store', 16 * j);
+    }
+    f.end();
+  });
 }
 
 function findInFew(ways: number): FunctionEmitter {
