@@ -16,7 +16,7 @@ import { R } from './engine/record.js';
 import { GP, GUEST_EVENT } from './events.js';
 import { LEAVE } from './insn.js';
 import { MODE, S, SS, segAddress } from './state.js';
-import { checkedLinear } from './system/segments.js';
+import { checkedLinear, isCanonicalHigh } from './system/segments.js';
 
 export class EmittedCodeCalls extends CpuFacade implements EmittedCodeHost {
   private readonly view = new RecordView(this.m, this);
@@ -44,10 +44,7 @@ export class EmittedCodeCalls extends CpuFacade implements EmittedCodeHost {
     this.engine.slowCalls++;
     const size = packed & 0xff;
     const kind = (packed >> 8) & 3;
-    if (this.m.u32[S.mode >>> 2] === MODE.bits64) {
-      const last = hi >>> 0, bits = last >>> 15;
-      if (bits !== 0 && bits !== 0x1ffff) return this.notCanonical(record);
-    }
+    if (this.m.u32[S.mode >>> 2] === MODE.bits64 && !isCanonicalHigh(hi)) return this.notCanonical(record);
     try {
       return this.memory.resolve(hi >>> 0, lo >>> 0, size, kind, this.user, false);
     } catch (e) {

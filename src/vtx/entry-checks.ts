@@ -12,6 +12,7 @@
 
 import type { Cpu } from '../cpu/cpu.js';
 import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA } from '../cpu/state.js';
+import { isCanonicalHigh } from '../cpu/system/segments.js';
 import type { FeatureName } from './capabilities.js';
 import { ENTRY, EVENT, EXIT, PROC, PROC2, eventType } from './controls.js';
 import { F, type FieldName, GROUP } from './fields.js';
@@ -69,8 +70,7 @@ export class CheckView {
 
   /** Is the 64-bit field canonical? Bits 63:47 are all equal. */
   canonical(field: number): boolean {
-    const top = this.x.get32(field + 4) >>> 15;
-    return top === 0 || top === 0x1_ffff;
+    return isCanonicalHigh(this.x.get32(field + 4));
   }
 
   get pin(): number {

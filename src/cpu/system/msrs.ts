@@ -14,6 +14,7 @@ import { CR0_PG, EFER_LMA, EFER_LME, EFER_NXE, FS, GS, S, SEG, segAddress } from
 import { MACHINE_CHECK_BANKS, SLOT, getSlot, setSlot } from './msr-store.js';
 import { defineMtrrs, isMemoryType } from './mtrr.js';
 import { readTsc } from './processor.js';
+import { isCanonicalHigh } from './segments.js';
 
 export interface CoreMsrOptions {
   readonly vendor: 'GenuineIntel' | 'AuthenticAMD';
@@ -34,8 +35,7 @@ const slot = (name: string, at: number, ok: (v: bigint, cpu: Cpu) => boolean = (
 });
 const constant = (name: string, v: bigint): Msr => ({ name, read: () => v });
 const fits32 = (_low: number, high: number): boolean => high === 0;
-/** Bits 63:47 all equal. */
-const canonical = (_low: number, high: number): boolean => high >>> 15 === 0 || high >>> 15 === 0x1_ffff;
+const canonical = (_low: number, high: number): boolean => isCanonicalHigh(high);
 
 /** IA32_EFER: only allowed bits; LME is fixed while paging is on; LMA is the processor's own. */
 export function writeEfer(cpu: Cpu, value: bigint): boolean {

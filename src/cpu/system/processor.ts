@@ -9,6 +9,7 @@ import { GP, UD } from '../events.js';
 import type { InsnView } from '../insn-view.js';
 import { type HelperResult, LEAVE, NEXT } from '../insn.js';
 import { ACTIVITY, CR4_OSXSAVE, CR4_PCE, CR4_PCIDE, CR4_TSD, FS, RAX, RBX, RCX, RDX, S } from '../state.js';
+import { wide } from '../wide.js';
 import { FEATURE, requireFeature } from './features.js';
 import { setAc } from './flags.js';
 import { intercepted, isAmd, requireCpl0 } from './privilege.js';
@@ -16,20 +17,25 @@ import { isCanonical } from './segments.js';
 
 const HIGH = 0x1_0000_0000;
 
-/** The time-stamp counter as the running code sees it, in EDX:EAX. */
-function tscToEdxEax(cpu: Cpu): void {
+const TSC = new Uint32Array(2);
+/** The time-stamp counter as the running code sees it, as halves: good until the next call. */
+function tsc(cpu: Cpu): Uint32Array {
   const { s } = cpu, virt = cpu.inGuest ? cpu.virt : null;
   const now = Math.floor(cpu.now()), nowHigh = Math.floor(now / HIGH);
   const low = now - nowHigh * HIGH + s.get32(S.tscOffset) + (virt?.tscOffsetLow ?? 0);
-  const high = nowHigh + s.get32(S.tscOffset + 4) + (virt?.tscOffsetHigh ?? 0) + Math.floor(low / HIGH);
-  s.setGpr32(RAX, low >>> 0);
-  s.setGpr32(RDX, high >>> 0);
+  TSC[0] = low;
+  TSC[1] = nowHigh + s.get32(S.tscOffset + 4) + (virt?.tscOffsetHigh ?? 0) + Math.floor(low / HIGH);
+  return TSC;
+}
+function tscToEdxEax(cpu: Cpu): void {
+  const halves = tsc(cpu);
+  cpu.s.setGpr32(RAX, halves[0]!);
+  cpu.s.setGpr32(RDX, halves[1]!);
 }
 /** The same as a number of 64 bits. */
 export function readTsc(cpu: Cpu): bigint {
-  const virt = cpu.inGuest ? cpu.virt : null;
-  const guest = virt === null ? 0n : (BigInt(virt.tscOffsetHigh) << 32n) | BigInt(virt.tscOffsetLow);
-  return BigInt.asUintN(64, BigInt(Math.floor(cpu.now())) + cpu.s.get64(S.tscOffset) + guest);
+  const halves = tsc(cpu);
+  return wide(halves[0]!, halves[1]!);
 }
 
 function setEdxEax(cpu: Cpu, v: bigint): void {

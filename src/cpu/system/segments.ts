@@ -173,11 +173,13 @@ export function dropInnerSegments(s: CpuState, newCpl: number): void {
   }
 }
 
-/** Bits 63:47 all equal. @param linear 64 bits, unsigned */
-export function isCanonical(linear: bigint): boolean {
-  const top = high32(linear) >>> 15;
+/** Bits 63:47 all equal, by bits 63:32 of the address. */
+export function isCanonicalHigh(high: number): boolean {
+  const top = high >>> 15;
   return top === 0 || top === 0x1_ffff;
 }
+/** The same of a whole address. @param linear 64 bits, unsigned */
+export const isCanonical = (linear: bigint): boolean => isCanonicalHigh(high32(linear));
 
 /** Do `size` bytes at `offset` lie inside a segment that is not 64-bit? */
 export function withinLimit(offset: number, size: number, limit: number, attr: number): boolean {

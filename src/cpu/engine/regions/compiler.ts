@@ -241,16 +241,14 @@ export class Compiler {
     // The count begins again now and then.
     return since < 0 ? retired : since;
   }
-  /** A chain is about to begin at a record of the current page: compiles it when nothing is to be interpreted that can be compiled. */
+  /** A chain is about to begin at a record of the current page: a look may wait for that; or nothing is to be interpreted that can be compiled. */
   entering(record: number): void {
-    if (this.options.threshold > 0 && !this.atNext) return;
-    if (this.m.u32[S.mode >>> 2] === MODE.bits16) return;
-    if (this.atNext) {
-      this.atNext = false;
-      if (this.options.threshold > 0) return this.making === undefined ? this.seen(record) : undefined;
-    }
-    if (this.installed.has(record) || this.refused.has(record)) return;
-    this.compile(this.workshop.reader.here(record), nowhere);
+    const eager = this.options.threshold === 0;
+    if ((!eager && !this.atNext) || this.m.u32[S.mode >>> 2] === MODE.bits16) return;
+    this.atNext = false;
+    if (eager) {
+      if (!this.installed.has(record) && !this.refused.has(record)) this.compile(this.workshop.reader.here(record), nowhere);
+    } else if (this.making === undefined) this.seen(record);
   }
   /** The decoded record at RIP if it lies in the page that ran last, else 0. */
   private recordHere(): number {
