@@ -49,7 +49,12 @@ export function createExtension(kind: ExtensionKind, profile: Profile, engine: E
   switch (kind) {
     case 'vmx': {
       const port = createVmx({ memory: engine.m, capabilities: vmxOptions(profile) });
-      return { port, exitCounts: () => new Map(Object.entries(port.exitTable())) };
+      const { caps } = port;
+      return {
+        port,
+        mmu: { eptExecuteOnly: caps.has('ept-execute-only'), eptGigabytePages: caps.has('ept-1g-pages') },
+        exitCounts: () => new Map(Object.entries(port.exitTable())),
+      };
     }
     case 'svm': {
       const port = createSvm({ memory: engine.m, capabilities: capabilitiesFromCpuid(cpuid.fixed(SVM_LEAF)) });

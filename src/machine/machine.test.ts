@@ -3,9 +3,11 @@ import { multibootImage } from '../../test/support/multiboot-image.js';
 import { loadProfile } from '../../test/support/path-machine.js';
 import { exitWith, le32, outb, tickProgram } from '../../test/support/tick-program.js';
 import { S } from '../cpu/state.js';
+import type { NestedContext } from '../mmu/context.js';
+import { FETCH, NESTED_FAULT } from '../mmu/format.js';
 import type { MachineConfig } from './config.js';
 import { Machine } from './machine.js';
-import { parseProfile } from './profile.js';
+import { type Profile, parseProfile } from './profile.js';
 
 const profile = loadProfile('barcelona-2007');
 
@@ -47,6 +49,31 @@ describe('machine', () => {
     const pieces = new Machine({ memoryBytes: 16 << 20, profile, boot: { kind: 'image', image: { name: 'test', bytes: multibootImage(code) } } });
     for (let n = 7; pieces.run({ instructions: n }).kind === 'limit'; n += 7);
     expect([pieces.cycles, pieces.instructions]).toEqual([whole.machine.cycles, whole.machine.instructions]);
+  });
+
+  it('EPT entries may be what IA32_VMX_EPT_VPID_CAP says, and nothing else', () => {
+    const intel = loadProfile('nehalem-2008');
+    const walk = (vmx: unknown): unknown[] => {
+      const image = { name: 'test', bytes: multibootImage([0xf4]) };
+      const { phys, processors } = new Machine({ memoryBytes: 16 << 20, profile: { ...intel, vmx } as Profile, boot: { kind: 'image', image } });
+      const { vcpu } = processors[0];
+      const put = (hpa: number, entry: number): void => phys.write(hpa, Uint8Array.from(le32(entry)));
+      const nested: NestedContext = { format: 'ept', root: 0x20_0000, ad: false, levels: 4, nx: false, pse: false };
+      vcpu.mmu.setContext({ paging: 'none', cr3Lo: 0, cr3Hi: 0, wp: false, pse: false, pge: false, smep: false, smap: false, ac: false, nx: false, nested });
+      put(0x20_0000, 0x20_1007);
+      const misconfigured = (pdpte: number): boolean => {
+        put(0x20_1000, pdpte);
+        return vcpu.mmu.translate(0, 0x5456, FETCH, false) === NESTED_FAULT && vcpu.mmu.nestedFault.misconfiguration;
+      };
+      const cap = vcpu.msrs.get(0x48c)!.read(vcpu);
+      put(0x20_2000, 0x20_3007);
+      put(0x20_3000 + 8 * 5, 0x5034); // execute-only, write-back
+      const executeOnly = misconfigured(0x20_2007), gigabyte = misconfigured(0xb7);
+      return [(cap & 1n) !== 0n, !executeOnly, (cap & (1n << 17n)) !== 0n, !gigabyte];
+    };
+    const { features } = intel['vmx'] as { features: string[] };
+    expect(walk(intel['vmx'])).toEqual([true, true, false, false]);
+    expect(walk({ features: [...features.filter((f) => f !== 'ept-execute-only'), 'ept-1g-pages'] })).toEqual([false, false, true, true]);
   });
 
   it('a guest that halts is asked at the deadline of its extension', () => {

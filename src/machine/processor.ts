@@ -5,6 +5,7 @@
  */
 
 import '../cpu/isa/index.js';
+import type { VcpuConfig } from '../cpu/cpu-facade.js';
 import type { Engine } from '../cpu/engine/engine.js';
 import { MsrTable } from '../cpu/registers.js';
 import type { PlatformPort, AttributionPort, ProbePort, TimingPort, VirtPort } from '../cpu/ports.js';
@@ -18,6 +19,8 @@ import { defineApicMsrs } from './apic-msrs.js';
 /** A virtualisation extension as the machine holds it. */
 export interface Extension {
   readonly port: VirtPort & { attach(cpu: Vcpu): void };
+  /** What its capabilities say about EPT entries. */
+  readonly mmu?: Pick<VcpuConfig, 'eptExecuteOnly' | 'eptGigabytePages'>;
   /** Exits since power-on, by the manual's name. */
   exitCounts(): Map<string, number>;
 }
@@ -48,7 +51,7 @@ export class Processor implements ApicHost {
     this.extension = c.extension;
     this.vcpu = new Vcpu({
       id: c.id, engine: c.engine, platform: c.platform, virt: c.extension?.port ?? null, timing: c.timing, probe: c.probe, attribution: c.attribution, cpuid, msrs: new MsrTable(),
-      physicalAddressBits: cpuid.physicalAddressBits, gigabytePages, bit8Reserved: amd,
+      physicalAddressBits: cpuid.physicalAddressBits, gigabytePages, bit8Reserved: amd, ...c.extension?.mmu,
     });
     this.vcpu.cr4Allowed = cr4AllowedBy(cpuid);
     this.vcpu.eferAllowed = eferAllowedBy(cpuid);
