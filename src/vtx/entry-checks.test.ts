@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest';
+import { EFER_LMA, EFER_LME, S } from '../cpu/state.js';
 import { ALL_FEATURES } from './capabilities.js';
+import { ENTRY, EXIT, PROC } from './controls.js';
 import { type CheckGroup, CheckView, type EntryCheck } from './entry-checks.js';
 import { CONTROL_CHECKS } from './entry-checks-controls.js';
 import { GUEST_CHECKS } from './entry-checks-guest.js';
 import { HOST_CHECKS } from './entry-checks-host.js';
 import { F, type FieldName } from './fields.js';
-import { Fixture, without } from './fixture.js';
+import { AT, CPUID, Fixture, without, word } from './fixture.js';
 
 const GROUPS: readonly CheckGroup[] = [...CONTROL_CHECKS, ...HOST_CHECKS, ...GUEST_CHECKS];
 const ROWS: readonly EntryCheck[] = GROUPS.flatMap((g) => g.rows);
@@ -66,6 +68,41 @@ describe('the checks of a VM entry', () => {
     t.vmwrite(0x4802, 0x1234_5678); // GUEST_CS_LIMIT: does not fit its granularity
     t.resume();
     expect([t.get('EXIT_REASON'), t.x.lastEntryFailure?.id]).toEqual([0x8000_0021n, 'cs-g']);
+  });
+
+  it('are repeated for IA32_DEBUGCTL that an exit did not save, if single-stepping depends on it', () => {
+    const t = new Fixture().ready();
+    t.set({
+      VM_ENTRY_CONTROLS: t.x.caps.entry.must1 | ENTRY.ia32eModeGuest, // IA32_DEBUGCTL stays the host's, with BTF ...
+      VM_EXIT_CONTROLS: t.x.caps.exit.must1 | EXIT.hostAddressSpaceSize, // ... and is not saved
+      GUEST_RFLAGS: 0x102,
+    });
+    t.cpu.s.set64(S.debugctl, 2n);
+    t.launch([0x8e, 0xd3, ...CPUID]); // MOV SS,EBX
+    // Not single-stepped with BTF: BS is 0. Without BTF, as the field says, it would have to be 1.
+    expect(['EXIT_REASON', 'GUEST_INTERRUPTIBILITY_STATE', 'GUEST_PENDING_DEBUG_EXCEPTIONS', 'GUEST_IA32_DEBUGCTL'].map((f) => t.get(f as FieldName))).toEqual([10n, 2n, 0n, 0n]);
+    t.resume();
+    expect([t.get('EXIT_REASON'), t.x.lastEntryFailure?.id]).toEqual([0x8000_0021n, 'pending-debug-bs']);
+  });
+
+  it('are repeated for IA32_EFER that an exit did not save, if the entry loads it', () => {
+    const t = new Fixture().ready('real');
+    t.set({
+      PRIMARY_PROCESSOR_BASED_CONTROLS: t.get('PRIMARY_PROCESSOR_BASED_CONTROLS') | BigInt(PROC.useMsrBitmaps),
+      MSR_BITMAPS: AT.msrBitmap, // of zeros: no exits
+      VM_ENTRY_CONTROLS: t.x.caps.entry.must1 | ENTRY.loadEfer,
+      VM_EXIT_CONTROLS: t.x.caps.exit.must1 | EXIT.hostAddressSpaceSize | EXIT.loadEfer,
+      HOST_IA32_EFER: EFER_LMA | EFER_LME,
+      GUEST_IA32_EFER: EFER_LME,
+      GUEST_CR4: 0x2010, // PSE
+    });
+    t.cpu.msrs.define(0xc000_0080, { name: 'IA32_EFER', read: (c) => c.s.get64(S.efer), write: (c, v) => (c.s.set64(S.efer, v), true) });
+    t.write64(0x4000, 0x83n);
+    const setCr0 = [0x66, 0xb8, ...word(0x8000_0031), 0x0f, 0x22, 0xc0];
+    t.launch([0x66, 0xb9, ...word(0xc000_0080), 0x66, 0x31, 0xc0, 0x66, 0x31, 0xd2, 0x0f, 0x30, ...setCr0, ...CPUID]);
+    expect([t.get('EXIT_REASON'), t.get('GUEST_CR0') >> 31n, t.get('GUEST_IA32_EFER')]).toEqual([10n, 1n, BigInt(EFER_LME)]);
+    t.resume();
+    expect([t.get('EXIT_REASON'), t.x.lastEntryFailure?.id]).toEqual([0x8000_0021n, 'guest-efer-lma']);
   });
 });
 

@@ -7,7 +7,8 @@
  * breaks the reserved-bits row.
  *
  * A group of rows is not evaluated again when no field it reads was written since it last held (`Vmx.dirty`): what a VM exit saves
- * satisfies the rules by construction, and a processor may cache the VMCS. The timing core is told of all rows either way.
+ * satisfies the rules by construction, but for what it does not save (`leavesStale` in processor-state.ts), and a processor may cache
+ * the VMCS. The timing core is told of all rows either way.
  */
 
 import type { Cpu } from '../cpu/cpu.js';

@@ -10,7 +10,7 @@ import {
   ACTIVITY, CR0_PG, CR4_PAE, CR4_PCIDE, CS, EFER_LMA, EFER_LME, FS, GS, LDTR, RSP, S, SEG, SS, TF, TR, gprAddress, segAddress,
 } from '../cpu/state.js';
 import { BLOCKING, ENTRY, EXIT, PENDING_DEBUG, PIN } from './controls.js';
-import { F, GUEST_SEGMENT, SEGMENTS } from './fields.js';
+import { F, GROUP, GUEST_SEGMENT, SEGMENTS } from './fields.js';
 import type { Vmx } from './vmx.js';
 
 type Place = readonly [field: number, address: number];
@@ -52,6 +52,7 @@ export const HOST_FIELDS = 24;
 /** Bits of CR0 that neither VM entry nor VM exit changes: ET, NW, CD and the reserved ones. §27.3.2.1, §28.5.1. */
 const CR0_KEPT = 0x7ffa_ffd0;
 const DR7_ZERO = 0xd000, DR7_ONE = 0x400;
+const DEBUGCTL_BTF = 2;
 
 /** PAE paging: the PDPTE registers are in use. */
 export const usesPdptes = (cpu: Cpu): boolean => (cpu.s.cr0 & CR0_PG) !== 0 && (cpu.s.cr4 & CR4_PAE) !== 0 && !cpu.s.longMode;
@@ -119,6 +120,7 @@ export function saveGuest(x: Vmx, cpu: Cpu, resume: boolean, debugReported: bool
   if (c.exit & EXIT.saveDebugControls) for (const [field, address] of DEBUG) x.copyFrom(field, address);
   if (c.exit & EXIT.savePat) x.copyFrom(F.GUEST_IA32_PAT, S.pat);
   if (c.exit & EXIT.saveEfer) x.copyFrom(F.GUEST_IA32_EFER, S.efer);
+  if (leavesStale(x, cpu)) x.dirty |= GROUP.guestRegisters;
   for (let i = 0; i < GUEST_SEGMENT.length; i++) {
     const f = GUEST_SEGMENT[i]!, at = segAddress(i);
     x.set32(f.selector, s.get32(at + SEG.selector));
@@ -141,13 +143,23 @@ export function saveGuest(x: Vmx, cpu: Cpu, resume: boolean, debugReported: bool
   x.set(F.GUEST_PENDING_DEBUG_EXCEPTIONS, debugReported ? 0n : pendingDebug(cpu, rflags, shadow !== 0 || activity === ACTIVITY.hlt));
 }
 
+/**
+ * Does a field keep another value than the guest's register has, because this exit does not save it, and is it checked together with
+ * fields that are saved? Then these need not pass: IA32_EFER with CR0.PG, IA32_DEBUGCTL.BTF with the pending single-step.
+ */
+function leavesStale(x: Vmx, cpu: Cpu): boolean {
+  const { s } = cpu, { c } = x;
+  if ((c.exit & EXIT.saveEfer) === 0 && (c.entry & ENTRY.loadEfer) !== 0 && x.get32(F.GUEST_IA32_EFER) !== s.get32(S.efer)) return true;
+  return (c.exit & EXIT.saveDebugControls) === 0 && (s.rflags & TF) !== 0 && ((x.get32(F.GUEST_IA32_DEBUGCTL) ^ s.get32(S.debugctl)) & DEBUGCTL_BTF) !== 0;
+}
+
 /** The pending debug exceptions to save. §28.3.4 "Saving Non-Register State". */
 function pendingDebug(cpu: Cpu, rflags: number, blocked: boolean): bigint {
   const bits = BigInt(cpu.s.get32(S.pendingDebug));
   let v = bits & (PENDING_DEBUG.b0to3 | PENDING_DEBUG.bs);
   if (v & PENDING_DEBUG.b0to3) v |= PENDING_DEBUG.enabledBreakpoint;
   // While debug traps are held back, BS says whether the instruction that holds them was single-stepped.
-  const stepping = (rflags & TF) !== 0 && (cpu.s.get32(S.debugctl) & 2) === 0;
+  const stepping = (rflags & TF) !== 0 && (cpu.s.get32(S.debugctl) & DEBUGCTL_BTF) === 0;
   if (blocked) v = stepping ? v | PENDING_DEBUG.bs : v & ~PENDING_DEBUG.bs;
   return v;
 }
