@@ -16,6 +16,9 @@ import { CODE_PAGE_TABLE, STEP_RECORD } from './engine/code-cache.js';
 import { P, PAGE_HEADER, R, RECORD_BYTES, RF_SAME_PAGE } from './engine/record.js';
 import { LEFT_BY, MODE, S } from './state.js';
 
+/** No look at the guest is due, ever: `lookAt` without a compiler. */
+const NEVER = 0x7fff_ffff;
+
 export class ExactRun extends CodeFetch {
   /** Cycles of the slice that had passed when `instructions` was brought up to date. */
   protected counted = 0;
@@ -23,11 +26,20 @@ export class ExactRun extends CodeFetch {
   /** The record that was made a `stop` record, and its handler. */
   private planted = 0;
   private plantedOver = 0;
+  /** Cycles of the slice behind which the compiler looks where the guest is. */
+  private lookAt = NEVER;
+  /** Cycles that the chain under way leaves to the look, of which a region may take some (S.sampleSpare); 0: none. */
+  private cutBy = 0;
 
   /** Instructions retired since `instructions` was brought up to date. */
   get live(): number {
     const { u32, i32 } = this.m;
     return this.engine.timing !== undefined ? u32[S.retired >>> 2]! : i32[S.sliceBudget >>> 2]! - i32[S.left >>> 2]! - this.counted - this.charged;
+  }
+  /** Cycles of the slice that have passed. */
+  get elapsed(): number {
+    const { i32 } = this.m;
+    return i32[S.sliceBudget >>> 2]! - i32[S.left >>> 2]!;
   }
   /** Instructions retired by all vCPUs since power-on, now. This vCPU is the one that runs. */
   protected get total(): number {
@@ -70,13 +82,9 @@ export class ExactRun extends CodeFetch {
       if (spare > 0) this.withhold(spare);
     }
     const { compiler } = this.engine;
-    if (compiler !== undefined) {
-      // The chain ends where the next look at the guest is due: a stop like any other.
-      compiler.entering(record);
-      const longer = this.left - compiler.longestChain;
-      if (longer > 0) this.withhold(longer);
-      compiler.cut(this.left);
-    }
+    if (compiler?.attentive === true) compiler.entering(record);
+    const spare = this.m.i32[S.sliceBudget >>> 2]! - this.lookAt;
+    if (spare > 0) this.cut(spare);
     const by = this.runFrom(record, arrive);
     if ((by & LEFT_BY.stopRecord) !== 0) {
       const next = this.planted;
@@ -88,7 +96,39 @@ export class ExactRun extends CodeFetch {
     // It was arrived at; the run loop finds the breakpoint.
     if ((by & LEFT_BY.breakpoint) !== 0) this.m.u32[S.midBlock >>> 2] = 1;
     else if (by !== 0 && this.left > 0) this.arriveAtRip((by & LEFT_BY.samePage) !== 0);
-    if (compiler?.due === true) compiler.sample((by & LEFT_BY.blockEnd) !== 0);
+    if (spare > 0 && this.elapsed >= this.lookAt) {
+      compiler!.sample((by & LEFT_BY.blockEnd) !== 0);
+      this.lookAt = this.elapsed + compiler!.interval;
+    }
+  }
+  /** A run begins: the look that is due next has its place in the slice. */
+  protected awaitLook(): void {
+    const { compiler } = this.engine;
+    this.lookAt = compiler === undefined ? NEVER : this.elapsed + compiler.untilLook;
+  }
+  /** A run has ended; perhaps another vCPU runs next. */
+  protected noteLook(): void {
+    const { compiler } = this.engine;
+    if (compiler !== undefined) compiler.untilLook = this.lookAt - this.elapsed;
+  }
+  /** Ends the chain that comes where the next look is due: a stop like any other. A region may go on, but not for ever. */
+  private cut(spare: number): void {
+    const { i32 } = this.m, over = spare - this.engine.compiler!.options.longest;
+    if (over > 0) {
+      this.withhold(over);
+      spare -= over;
+    }
+    i32[S.sliceBudget >>> 2]! -= spare;
+    i32[S.left >>> 2]! -= spare;
+    i32[S.sampleSpare >>> 2] = this.cutBy = spare;
+  }
+  private join(): void {
+    const { i32 } = this.m, spare = i32[S.sampleSpare >>> 2]!;
+    // A region that took the cycles needs no look. What came behind it does when it has used up those that the region left it.
+    if (spare !== this.cutBy) this.lookAt = this.elapsed + (this.engine.compiler!.ran(spare > 0 && this.left <= 0) ? 0 : this.engine.compiler!.interval);
+    i32[S.sliceBudget >>> 2]! += spare;
+    i32[S.left >>> 2]! += spare;
+    i32[S.sampleSpare >>> 2] = this.cutBy = 0;
   }
   private uproot(): void {
     if (this.planted === 0) return;
@@ -104,7 +144,7 @@ export class ExactRun extends CodeFetch {
     if (arrive) handlers.enter(record, this.left);
     else handlers.resume(record, this.left);
     this.inChain = false;
-    this.engine.compiler?.join();
+    if (this.cutBy !== 0) this.join();
     if (this.withheld !== 0) this.giveBack();
     const by = u32[S.leftBy >>> 2]!;
     u32[S.leftBy >>> 2] = 0;

@@ -88,7 +88,9 @@ export class Vcpu extends ExactRun {
     this.counted = this.elapsed;
     this.charged = 0;
     control.running = true;
+    this.awaitLook();
     const exit = this.loop();
+    this.noteLook();
     control.running = false;
     const retired = this.live;
     this.instructions += retired;
@@ -97,10 +99,6 @@ export class Vcpu extends ExactRun {
     this.counted = this.elapsed;
     this.charged = 0;
     return exit;
-  }
-  /** Cycles of the slice that have passed. */
-  get elapsed(): number {
-    return this.m.i32[S.sliceBudget >>> 2]! - this.left;
   }
   override kick(): void {
     this.activate();

@@ -88,12 +88,12 @@ interface Installed {
 }
 
 export class Compiler {
-  /** Cycles until the next look at the guest. */
-  private untilSample: number;
-  private from = 0;
-  private cutOff = 0;
-  /** A look found a chain that had ended by itself: the place where the next begins is what it sees. */
-  private atNext = false;
+  /** Cycles until the next look at the guest, between runs (exact-run.ts). */
+  untilLook: number;
+  /** Chains are to say where they begin: it compiles whatever does, or a look found a chain that had ended by itself, and sees where the next begins. */
+  attentive: boolean;
+  /** Whatever a chain begins with is compiled at once. */
+  private readonly eager: boolean;
   /** S.retired at the last look. */
   private counted = 0;
   readonly stats: CompilerStats = { compiled: 0, shared: 0, regions: 0, bytes: 0, samples: 0, hits: 0, instructions: 0, evictions: 0, milliseconds: 0, longest: 0 };
@@ -118,7 +118,8 @@ export class Compiler {
     hits: HitTables | undefined,
     readonly options: CompilerOptions = DEFAULT_COMPILER,
   ) {
-    this.untilSample = this.interval;
+    this.attentive = this.eager = options.threshold === 0;
+    this.untilLook = this.interval;
     const interpreter = (record: number): number => this.handlerOf(record, m.u32[(record + R.handler) >>> 2]!);
     this.inCycleMode = hits !== undefined;
     this.templates = Templates.for(hits);
@@ -137,52 +138,25 @@ export class Compiler {
 
   // ---- looking where the guest is
 
-  /** Cycles that a chain may take, regions included. */
-  get longestChain(): number {
-    return this.untilSample + this.options.longest;
-  }
-  /** Before a chain: cuts the slice where the next look is due. A cut is a stop like any other (exact-run.ts): the run does not change. */
-  cut(left: number): void {
-    const { i32 } = this.m;
-    const spare = left - this.untilSample;
-    if (spare > 0) {
-      i32[S.sliceBudget >>> 2]! -= spare;
-      i32[S.left >>> 2]! -= spare;
-      i32[S.sampleSpare >>> 2] = spare;
-    }
-    this.cutOff = i32[S.sampleSpare >>> 2]!;
-    this.from = i32[S.sliceBudget >>> 2]! - i32[S.left >>> 2]!;
-  }
-  /** Behind a chain: the slice has its cycles again. */
-  join(): void {
-    const { i32 } = this.m;
-    const spare = i32[S.sampleSpare >>> 2]!;
-    // A region that took the cycles needs no look. What came behind it does when it has used up those that the region left it.
-    if (spare !== this.cutOff) {
-      const region = this.installed.get(this.handlers.entered.value);
-      if (region !== undefined) region.used = this.stats.samples;
-      if (spare > 0 && i32[S.left >>> 2]! <= 0) this.untilSample = 0;
-      else {
-        this.stats.samples++;
-        this.stats.hits++;
-        this.untilSample = this.interval;
-        this.interpreted();
-      }
-    } else this.untilSample -= i32[S.sliceBudget >>> 2]! - i32[S.left >>> 2]! - this.from;
-    if (spare === 0) return;
-    i32[S.sliceBudget >>> 2]! += spare;
-    i32[S.left >>> 2]! += spare;
-    i32[S.sampleSpare >>> 2] = 0;
+  /**
+   * A chain has ended in which a region took the cycles that the look had withheld. True: the look comes now, because what came
+   * behind the region used up those that it left.
+   */
+  ran(exhausted: boolean): boolean {
+    const { stats } = this, region = this.installed.get(this.handlers.entered.value);
+    if (region !== undefined) region.used = stats.samples;
+    if (exhausted) return true;
+    stats.samples++;
+    stats.hits++;
+    this.interpreted();
+    return false;
   }
   /** Cycles to the next look: never the same number twice, or a loop that divides it would be looked at in one place for good. */
-  private get interval(): number {
+  get interval(): number {
     const { sample } = this.options;
     if (this.making !== undefined) return sample >>> STEP_SHIFT;
     const random = Math.imul(this.stats.samples, 0x9e37_79b1) >>> 16;
     return sample - ((random * (sample >>> 3)) >>> 16);
-  }
-  get due(): boolean {
-    return this.untilSample <= 0;
   }
   /**
    * A look at where the guest is, or a step of the region that is being compiled: behind a chain, with RIP exact.
@@ -190,14 +164,13 @@ export class Compiler {
    */
   sample(blockEnd: boolean): void {
     const { stats, making } = this;
-    this.untilSample = this.interval;
     if (making !== undefined) {
       this.interpreted();
       return this.goOn(making);
     }
     stats.samples++;
     const record = blockEnd ? this.recordHere() : 0;
-    if (record === 0) this.atNext = true;
+    if (record === 0) this.attentive = true;
     else this.seen(record);
   }
   /** A look has found the guest at a record of the page that runs. */
@@ -218,7 +191,7 @@ export class Compiler {
     }
     // What goes on behind another region leaves that its own, or a loop would be compiled again from each place where one ends.
     const stops = place.record === record ? nowhere : (r: number) => installed.has(r);
-    if (options.threshold === 0) return this.compile(place, stops);
+    if (this.eager) return this.compile(place, stops);
     this.making = new RegionInMaking(this.workshop, place, stops);
     this.goOn(this.making);
   }
@@ -243,9 +216,9 @@ export class Compiler {
   }
   /** A chain is about to begin at a record of the current page: a look may wait for that; or nothing is to be interpreted that can be compiled. */
   entering(record: number): void {
-    const eager = this.options.threshold === 0;
-    if ((!eager && !this.atNext) || this.m.u32[S.mode >>> 2] === MODE.bits16) return;
-    this.atNext = false;
+    if (this.m.u32[S.mode >>> 2] === MODE.bits16) return;
+    const { eager } = this;
+    this.attentive = eager;
     if (eager) {
       if (!this.installed.has(record) && !this.refused.has(record)) this.compile(this.workshop.reader.here(record), nowhere);
     } else if (this.making === undefined) this.seen(record);
