@@ -10,7 +10,7 @@ import { setFlagsFromString } from 'node:v8';
 /** V8's budget, in the versions that this is known of; elsewhere nothing is changed. */
 const USUAL = process.versions.v8.startsWith('11.') ? 1_800_000 : undefined;
 /** Budget for each byte of a region's module. */
-const FOR_A_BYTE = 2000;
+const FOR_A_BYTE = 20_000;
 
 const given = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].some((a) => a.includes('wasm'));
 

@@ -24,6 +24,8 @@ const ADDRESSINGS: readonly Addressing[] = ['register', 'flat', 'full', 'segment
 
 /** What a handler was made from. There is one for each handler, whatever the number of machines. */
 export interface HandlerInfo {
+  /** All of it as one number: the same in every process of the same program. */
+  readonly key: number;
   readonly spec: InsnSpec;
   readonly variant: Variant;
   readonly usage: Usage;
@@ -41,13 +43,13 @@ class Kind implements HandlerInfo {
   /** Name of the export. */
   name = '';
 
-  constructor(readonly spec: InsnSpec, readonly variant: Variant) {
+  constructor(readonly key: number, readonly spec: InsnSpec, readonly variant: Variant) {
     const made = emitHandler(spec, variant);
     this.usage = made.usage;
     this.code = made.code;
   }
 }
-/** By everything that a handler depends on, in one number. */
+/** By `HandlerInfo.key`. */
 const kinds = new Map<number, Kind>();
 
 function kindOf(spec: InsnSpec, code: number, addressing: Addressing, codeSize: 16 | 32 | 64, timing: boolean): Kind {
@@ -55,7 +57,7 @@ function kindOf(spec: InsnSpec, code: number, addressing: Addressing, codeSize: 
   const size = codeSize === 16 && !spec.perMode ? 32 : codeSize;
   const key = ((code * 4 + ADDRESSINGS.indexOf(addressing)) * 4 + size / 16 - 1) * 2 + Number(timing);
   let kind = kinds.get(key);
-  if (kind === undefined) kinds.set(key, (kind = new Kind(spec, { form: formOf(code), addressing, codeSize: size, timing })));
+  if (kind === undefined) kinds.set(key, (kind = new Kind(key, spec, { form: formOf(code), addressing, codeSize: size, timing })));
   return kind;
 }
 

@@ -7,7 +7,7 @@
 
 import type { FunctionEmitter } from '../../wasm/function.js';
 import type { Val } from '../builder.js';
-import type { InsnSpec } from '../insn.js';
+import type { InsnHelper, InsnSpec } from '../insn.js';
 import { S, XMM_STRIDE, gprAddress } from '../state.js';
 import { InterpreterBuilder, type Access, type Variant } from './interpreter-builder.js';
 
@@ -30,6 +30,8 @@ export interface Usage {
   readonly asksTraps: ReadonlySet<number>;
   /** The transfer that it ends in; absent: it goes on with the next instruction. */
   readonly ends: 'branchIf' | 'branch' | 'jump' | undefined;
+  /** The helpers that it calls. */
+  readonly helpers: readonly InsnHelper[];
 }
 
 class UsageProbe extends InterpreterBuilder {
@@ -37,6 +39,7 @@ class UsageProbe extends InterpreterBuilder {
   namedWritten = 0;
   stores = false;
   ends: Usage['ends'];
+  readonly helpers: InsnHelper[] = [];
   readonly asksTraps = new Set<number>();
   /** Operands that were read as if the body did not write them. */
   private readonly readOnly = new Set<number>();
@@ -73,6 +76,10 @@ class UsageProbe extends InterpreterBuilder {
     this.stores = true;
     super.writeAccess(a, v);
   }
+  override call(fn: InsnHelper): void {
+    this.helpers.push(fn);
+    super.call(fn);
+  }
   override branchIf(condition: Val): void {
     this.ends = 'branchIf';
     super.branchIf(condition);
@@ -92,7 +99,7 @@ export function emitHandler(spec: InsnSpec, v: Variant): { readonly usage: Usage
   const p = new UsageProbe(v);
   spec.body(p, ...p.operands());
   const written = p.writes();
-  const usage = { named: p.named, namedWritten: p.namedWritten, written, stores: p.stores, asksTraps: p.asksTraps, ends: p.ends };
+  const usage = { named: p.named, namedWritten: p.namedWritten, written, stores: p.stores, asksTraps: p.asksTraps, ends: p.ends, helpers: p.helpers };
   if (!p.misread(written)) return { usage, code: p.finishBody() };
   // Reads of operands that the body also writes ask for write permission.
   const b = new InterpreterBuilder(v, written);

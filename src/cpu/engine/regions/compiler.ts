@@ -17,13 +17,19 @@ import { FETCH_AT, FETCH_LINE, IMPORT_INDEX, TIMING_INDEX } from '../host-import
 import type { Handlers } from '../handlers.js';
 import { P, PAGE_HEADER, R } from '../record.js';
 import { SLOW_INDEX } from '../shared-functions.js';
-import { RegionInMaking, type Workshop } from './region-in-making.js';
+import { valueOf } from './places.js';
+import { moduleOf, RegionInMaking, type Workshop } from './region-in-making.js';
 import type { HitTables } from './region-timing.js';
 import { type Place, RegionReader } from './region.js';
 import { Templates } from './templates.js';
 
 /** While a region is being compiled, looks come so many times as often (a shift): each is a step. */
 const STEP_SHIFT = 2;
+/**
+ * So many times as hot must a place be in a process that has regions of an earlier one: compiling the first few costs it most, as the compiler's
+ * own code is cold, and what is worth it in the usual run is there.
+ */
+const WHEN_TRAINED = 4;
 const nowhere = (): boolean => false;
 
 export interface CompilerOptions {
@@ -46,10 +52,10 @@ export interface CompilerOptions {
 export const DEFAULT_COMPILER: CompilerOptions = { sample: 10_000, threshold: 15_000, coveredThreshold: 110_000, longest: 500_000, maxRegions: 2000, maxBytes: 12 << 20 };
 /**
  * In cycle mode a region gains less than in functional mode, and its code is twice as long: the host needs 5 to 20 ms for one, on all its
- * threads. 600,000 instructions are some 20 ms of interpreting. Looks are rare: with many, places reach the threshold by many small
+ * threads. 1,200,000 instructions are some 40 ms of interpreting. Looks are rare: with many, places reach the threshold by many small
  * amounts that are hot only together. docs/performance.md has other numbers.
  */
-export const CYCLE_COMPILER: CompilerOptions = { ...DEFAULT_COMPILER, sample: 100_000, threshold: 600_000, coveredThreshold: 600_000 };
+export const CYCLE_COMPILER: CompilerOptions = { ...DEFAULT_COMPILER, sample: 100_000, threshold: 1_200_000, coveredThreshold: 1_200_000 };
 
 /** `--engine compiler`: as little as possible is interpreted. For tests, and to see what compiling costs. */
 export const EAGER_COMPILER: CompilerOptions = { ...DEFAULT_COMPILER, sample: 500, threshold: 0 };
@@ -185,7 +191,8 @@ export class Compiler {
     if (this.refused.has(place.record)) return;
     if (this.installKnown(place)) return;
     const { seen } = this.templates, n = this.numberOf(place), sum = (seen.get(n) ?? 0) + instructions;
-    if (sum < (this.covered.has(place.record) ? options.coveredThreshold : options.threshold)) {
+    const threshold = this.covered.has(place.record) ? options.coveredThreshold : options.threshold;
+    if (sum < (this.templates.trained ? WHEN_TRAINED * threshold : threshold)) {
       seen.set(n, sum);
       return;
     }
@@ -256,9 +263,8 @@ export class Compiler {
       return;
     }
     const { records, places, bytes, module, template } = built;
-    if (template !== undefined) this.templates.add(place, template);
-    const values = places.map(({ kind, address }) => (kind === 'handler' ? this.workshop.interpreter(address) : address));
-    this.install(record, module, bytes, values, pages, records);
+    if (template !== undefined) this.templates.add(place, template, module);
+    this.install(record, module, bytes, places.map((p) => valueOf(p, this.workshop.interpreter)), pages, records);
   }
   private timed(work: () => void): void {
     const { stopwatch } = this.options, { stats } = this, began = stopwatch?.() ?? 0;
@@ -274,8 +280,11 @@ export class Compiler {
   private installKnown(head: Place): boolean {
     const known = this.templates.find(this.numberOf(head), this.workshop, head.page.structure);
     if (known === undefined) return false;
-    const { template: { module, bytes, pages }, found } = known;
-    this.timed(() => this.install(head.record, module, bytes, found.places, pages.map((p) => p.hpaPage), found.records));
+    const { template, found } = known, { wasm, pages } = template;
+    this.timed(() => {
+      const module = this.templates.moduleOf(template, (bytes) => moduleOf(this.workshop, bytes));
+      this.install(head.record, module, wasm.length, found.places, pages.map((p) => p.hpaPage), found.records);
+    });
     this.stats.shared++;
     return true;
   }

@@ -10,7 +10,6 @@ import { I32 } from '../../../wasm/opcodes.js';
 import type { Val } from '../../builder.js';
 import type { InsnHelper } from '../../insn.js';
 import { LEFT_BY, S } from '../../state.js';
-import { helperId } from '../helpers.js';
 import { R } from '../record.js';
 import { CHAIN } from '../shared-functions.js';
 import { UNKNOWN } from './flag-kinds.js';
@@ -267,7 +266,8 @@ export abstract class RegionFrame extends RegionState {
   protected runHelper(fn: InsnHelper): void {
     this.spill();
     this.saveLeft();
-    this.places.get('record', this.record).i32(helperId(fn)).call(this.imports.helper).if();
+    this.places.get('record', this.record);
+    this.places.helper(this.record, fn).call(this.imports.helper).if();
     this.returnNow();
     this.f.end();
     this.restoreLeft();

@@ -36,6 +36,11 @@ export interface Workshop extends Site {
   /** Makes a module; CompilerOptions.making. */
   readonly making?: (<T>(bytes: number, make: () => T) => T) | undefined;
 }
+/** The module of a region's code. */
+export function moduleOf({ making }: Workshop, wasm: Uint8Array): WasmModule {
+  const make = (): WasmModule => new Wasm.Module(wasm);
+  return making?.(wasm.length, make) ?? make();
+}
 export interface Built {
   readonly records: readonly number[];
   readonly places: readonly Constant[];
@@ -59,7 +64,7 @@ export class RegionInMaking {
   }
 
   private *make(workshop: Workshop, stops: (record: number) => boolean): Generator<undefined, Built | undefined> {
-    const { m, reader, imports, making } = workshop, { head, pages } = this;
+    const { m, reader, imports } = workshop, { head, pages } = this;
     const blocks = reader.read(head, stops);
     if (blocks === undefined) return undefined;
     const zero = new Set<number>();
@@ -83,14 +88,14 @@ export class RegionInMaking {
     assembled.importGlobal = 'entered';
     assembled.importConstants(list.length);
     assembled.add(builder.code, HANDLER_TYPE.results, 'region');
-    const bytes = assembled.finish(), make = (): WasmModule => new Wasm.Module(bytes);
+    const wasm = assembled.finish();
     yield;
-    const module = making?.(bytes.length, make) ?? make();
+    const module = moduleOf(workshop, wasm);
     yield;
-    const template = templateOf(workshop, builder.emitted, list, assumed, module, bytes.length);
+    const template = templateOf(workshop, builder.emitted, list, assumed, wasm);
     yield;
     const records: number[] = [];
     for (const { steps } of builder.emitted) for (const { record: r } of steps) records.push(r);
-    return { records, places: list, bytes: bytes.length, module, template };
+    return { records, places: list, bytes: wasm.length, module, template };
   }
 }

@@ -1,5 +1,8 @@
 /**
- * Regions' code for every machine of the process: what one machine has compiled, another installs without compiling.
+ * Regions' code for every machine of the process, and of later ones: what one machine has compiled, another installs without compiling.
+ *
+ * A template is plain data, so that whoever runs machines may keep templates and give them to the next process of the same program
+ * (`Templates.made`, `Templates.keep`).
  *
  * The comparison runs the same hypervisor and dom0 on one machine after the other, and a machine that was restored or reset meets the same
  * code again. A region's module therefore has no address of a record or page structure in it, and no table index: it imports them as
@@ -15,10 +18,10 @@ import type { LinearMemory } from '../../../mem/linear-memory.js';
 import type { WasmModule } from '../../../wasm/host.js';
 import { S } from '../../state.js';
 import { CODE_PAGE_TABLE } from '../code-cache.js';
-import type { HandlerInfo, Handlers } from '../handlers.js';
+import type { Handlers } from '../handlers.js';
 import { JUMPED, P, PAGE_HEADER, R, RECORD_BYTES } from '../record.js';
 import type { Assumed } from './assumed.js';
-import type { Place } from './places.js';
+import { type Place, valueOf } from './places.js';
 import { type Block, edgesOf } from './region.js';
 import type { HitTables } from './region-timing.js';
 
@@ -39,21 +42,21 @@ interface RecordAt {
 /** What a record must be. */
 interface Check {
   readonly record: number;
-  /** An instruction's handler; else a record of this kind that leads to record `target` (-1: to none). */
-  readonly info: HandlerInfo | undefined;
+  /** HandlerInfo.key of an instruction; else -1: a record of this kind that leads to record `target` (-1: to none). */
+  readonly key: number;
   readonly kind: 'line' | 'goto' | 'pageEnd';
   readonly target: number;
-  /** An instruction's words; that of the handler does not count. */
-  readonly words: Uint32Array;
 }
 export interface Template {
-  readonly module: WasmModule;
-  readonly bytes: number;
+  /** A module of WebAssembly. */
+  readonly wasm: Uint8Array;
   readonly pages: readonly { readonly hpaPage: number; readonly bytes: number; readonly account: number }[];
   readonly records: readonly RecordAt[];
   readonly checks: readonly Check[];
-  /** What the module imports: by kind, the number of a record or page. */
-  readonly places: readonly { readonly kind: Place['kind']; readonly of: number }[];
+  /** The words of each check's record, if that is an instruction; that of the handler does not count. */
+  readonly words: Uint32Array;
+  /** What the module imports: by kind, the number of a record or page; of a helper, also which of those it is that the record's instruction calls. */
+  readonly places: readonly { readonly kind: Place['kind']; readonly of: number; readonly helper: number }[];
   readonly assumed: Assumed;
 }
 /** A template's places in a machine, and its instructions' records there. */
@@ -74,7 +77,7 @@ const kindOf = (handler: number, { base }: Handlers): Check['kind'] | undefined 
   handler === base.line ? 'line' : handler === base.goto ? 'goto' : handler === base.pageEnd ? 'pageEnd' : undefined;
 
 /** Makes a template of a region that was just compiled. Undefined: one of its places cannot be found again. */
-export function templateOf({ m, handlers, interpreter }: Site, order: readonly Block[], places: readonly Place[], assumed: Assumed, module: WasmModule, bytes: number): Template | undefined {
+export function templateOf({ m, handlers, interpreter }: Site, order: readonly Block[], places: readonly Place[], assumed: Assumed, wasm: Uint8Array): Template | undefined {
   const { u32, u16 } = m;
   const structures: number[] = [], pageOf = new Map<number, number>(), numbers = new Map<number, number>(), records: RecordAt[] = [], checks: Check[] = [];
   const numberOfPage = (structure: number): number => {
@@ -105,20 +108,26 @@ export function templateOf({ m, handlers, interpreter }: Site, order: readonly B
     return 0;
   };
   numberOfPage(order[0]!.page!.structure);
-  const none = new Uint32Array(0);
+  const words: number[] = [];
+  const check = (record: number, key: number, kind: Check['kind'], target = -1): void => {
+    checks.push({ record: numberOf(record), key, kind, target });
+    for (let w = 0; w < WORDS; w++) words.push(key < 0 ? 0 : u32[(record >>> 2) + w]!);
+  };
   for (const b of order) {
-    for (const { record, info } of b.steps) {
-      checks.push({ record: numberOf(record), info, kind: 'line', target: -1, words: info === undefined ? none : u32.slice(record >>> 2, (record >>> 2) + WORDS) });
-    }
+    for (const { record, info } of b.steps) check(record, info?.key ?? -1, 'line');
     if (b.ending === 0) continue;
     const kind = kindOf(interpreter(b.ending), handlers);
     if (kind === undefined) return undefined;
-    checks.push({ record: numberOf(b.ending), info: undefined, kind, target: kind === 'goto' ? numberOf(b.fall!.record) : -1, words: none });
+    check(b.ending, -1, kind, kind === 'goto' ? numberOf(b.fall!.record) : -1);
   }
-  const found = places.map(({ kind, address }) => ({ kind, of: kind === 'page' ? numberOfPage(address) : numberOf(address) }));
+  const found = places.map(({ kind, address, helper }) => {
+    const index = helper === undefined ? 0 : handlers.info(interpreter(address))!.usage.helpers.indexOf(helper);
+    lost ||= index < 0;
+    return { kind, of: kind === 'page' ? numberOfPage(address) : numberOf(address), helper: index };
+  });
   if (lost) return undefined;
   const pages = structures.map((s) => ({ hpaPage: u32[(s + P.hpaPage) >>> 2]!, bytes: u32[(s + P.bytes) >>> 2]!, account: u32[(s + P.account) >>> 2]! }));
-  return { module, bytes, pages, records, checks, places: found, assumed };
+  return { wasm, pages, records, checks, words: Uint32Array.from(words), places: found, assumed };
 }
 
 /** Where a template's places are in a machine whose page `structure` runs, if all of it is there as it was compiled. */
@@ -140,18 +149,29 @@ function find({ m, handlers, interpreter }: Site, t: Template, structure: number
     records.push(first + behind * RECORD_BYTES);
   }
   const instructions: number[] = [];
-  for (const { record, info, kind, target, words } of t.checks) {
+  for (const [i, { record, key, kind, target }] of t.checks.entries()) {
     const at = records[record]!, handler = interpreter(at);
-    if (info === undefined) {
+    if (key < 0) {
       if (kindOf(handler, handlers) !== kind || (target >= 0 && u32[(at + R.target) >>> 2] !== records[target])) return undefined;
     } else {
-      if (handlers.info(handler) !== info) return undefined;
+      const info = handlers.info(handler);
+      if (info === undefined || info.key !== key) return undefined;
       const { ends } = info.usage, noted = ends === 'jump' ? NOTES : ends === undefined ? NONE : LINK;
-      for (let w = 1; w < WORDS; w++) if (words[w] !== u32[(at >>> 2) + w] && !noted.includes(w)) return undefined;
+      for (let w = 1; w < WORDS; w++) if (t.words[i * WORDS + w] !== u32[(at >>> 2) + w] && !noted.includes(w)) return undefined;
     }
-    if (info !== undefined || kind === 'line') instructions.push(at);
+    if (key >= 0 || kind === 'line') instructions.push(at);
   }
-  return { places: t.places.map(({ kind, of }) => (kind === 'page' ? structures[of]! : kind === 'record' ? records[of]! : interpreter(records[of]!))), records: instructions };
+  const places = t.places.map(({ kind, of, helper }) => {
+    const address = (kind === 'page' ? structures : records)[of]!;
+    return valueOf({ kind, address, ...(kind === 'helper' ? { helper: handlers.info(interpreter(address))!.usage.helpers[helper]! } : {}) }, interpreter);
+  });
+  return { places, records: instructions };
+}
+
+/** Templates of machines whose regions have the same constants of the timing core, with the places where their regions begin. */
+export interface TemplateSet {
+  readonly constants: string;
+  readonly templates: readonly { readonly place: number; readonly template: Template }[];
 }
 
 /** Templates, and how often places have been seen, for machines whose regions have the same constants of the timing core. */
@@ -159,28 +179,54 @@ export class Templates {
   private static readonly all = new Map<string, Templates>();
   /** @param hits cycle mode: the timing core's tables, which are constants in regions */
   static for(hits: HitTables | undefined): Templates {
-    const key = JSON.stringify(hits ?? null), known = this.all.get(key);
+    return this.of(JSON.stringify(hits ?? null));
+  }
+  private static of(constants: string): Templates {
+    const known = this.all.get(constants);
     if (known !== undefined) return known;
     const made = new Templates();
-    this.all.set(key, made);
+    this.all.set(constants, made);
     return made;
+  }
+  /** Takes over what an earlier process of this same program has made; of another one, it would be wrong code. */
+  static keep(sets: readonly TemplateSet[]): void {
+    for (const { constants, templates } of sets) {
+      const here = this.of(constants);
+      for (const { place, template } of templates) here.hold(place, template);
+      here.trained = true;
+    }
+  }
+  /** What has been made since the last call. */
+  static made(): TemplateSet[] {
+    return [...this.all].map(([constants, t]) => ({ constants, templates: t.fresh.splice(0) })).filter(({ templates }) => templates.length > 0);
   }
 
   /** How often the beginnings of regions have been seen, by place, while they were not compiled. */
   readonly seen = new Map<number, number>();
   private readonly byPlace = new Map<number, Template[]>();
+  private readonly fresh: { place: number; template: Template }[] = [];
+  private readonly modules = new WeakMap<Template, WasmModule>();
   private bytes = 0;
+  /** There are templates of an earlier process: what they leave to be compiled is little. */
+  trained = false;
 
   /** A number for the place of a region's beginning: the same in every machine. */
   static placeOf(m: LinearMemory, structure: number, record: number): number {
     return (m.u32[(structure + P.hpaPage) >>> 2]! * 4096 + m.u16[(record + R.off) >>> 1]!) * 4 + m.u32[(structure + P.mode) >>> 2]!;
   }
-  add(place: number, t: Template): void {
-    if (this.bytes + t.bytes > MAX_BYTES) {
+  /** Adds what was just compiled. */
+  add(place: number, template: Template, module: WasmModule): void {
+    this.hold(place, template);
+    this.modules.set(template, module);
+    this.fresh.push({ place, template });
+  }
+  private hold(place: number, t: Template): void {
+    if (this.bytes + t.wasm.length > MAX_BYTES) {
       this.byPlace.clear();
+      this.fresh.length = 0;
       this.bytes = 0;
     }
-    this.bytes += t.bytes;
+    this.bytes += t.wasm.length;
     const list = this.byPlace.get(place);
     if (list === undefined) this.byPlace.set(place, [t]);
     else list.push(t);
@@ -193,5 +239,11 @@ export class Templates {
       if (found !== undefined) return { template, found };
     }
     return undefined;
+  }
+  /** A template's module; `make` makes it of its bytes where there is none yet. */
+  moduleOf(t: Template, make: (wasm: Uint8Array) => WasmModule): WasmModule {
+    let module = this.modules.get(t);
+    if (module === undefined) this.modules.set(t, (module = make(t.wasm)));
+    return module;
   }
 }
