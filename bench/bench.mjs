@@ -4,14 +4,15 @@
 // counts. Ratios of one run are what is worth comparing: all contenders had the same computer, with the same other jobs.
 //
 //   npm run bench -- [--only interpreter,QEMU] [--bits 64,32] [--parts a,b] [--times K] [--rounds N] [--clock processor|wall]
-//                    [--limit SECONDS] [--peer 'NAME=PROGRAM {kernel} {append}'] [--image FILE] [--image32 FILE] [--json FILE] [--comparison [--quick]]
+//                    [--limit SECONDS] [--peer 'NAME=PROGRAM {kernel} {append}'] [--image FILE] [--image32 FILE] [--json FILE] [--comparison [--quick] [--jobs 2,1]]
 //     --times       how often each contender runs (2)       --rounds  how often each part does its work (3)
 //     --image       another guest that prints the same lines (and needs no command line), instead of the 64-bit build; --image32 likewise
 //     --clock       seconds of processor time (as far as the system tells it, on Linux), or of the time of day
-//     --comparison  also how much faster `xenolith compare` is than with --engine interpreter, and whether its results are the same
+//     --comparison  also how much faster `xenolith compare` is than with --engine interpreter, and whether its results are the same; --only ''
+//                   leaves the guest out; --jobs  with so many runs at the same time, one after the other (number of cores)
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg } from 'node:os';
+import { availableParallelism, cpus, loadavg } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -26,6 +27,7 @@ const { values: o } = parseArgs({
     only: { type: 'string' }, bits: { type: 'string', default: '64,32' }, parts: { type: 'string' }, times: { type: 'string', default: '2' }, rounds: { type: 'string', default: '3' },
     clock: { type: 'string', default: 'processor' }, limit: { type: 'string', default: '300' }, peer: { type: 'string', multiple: true, default: [] }, image: { type: 'string' },
     image32: { type: 'string' }, json: { type: 'string' }, comparison: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false },
+    jobs: { type: 'string', default: String(availableParallelism()) },
   },
 });
 const list = (text) => text?.split(',').map((t) => t.trim()).filter((t) => t !== '');
@@ -138,6 +140,6 @@ for (const bits of widths) {
   for (const append of mine ? commandLines : []) for (const [part, n] of await instructions(image, append)) counts.set(part, n);
   results.push(print(bits, found, counts));
 }
-console.log('\nRatios are of times: below 1 is faster. The mean is the geometric one. A repeated string instruction counts once, so the part strings has no meaningful M/s.');
-const compared = o.comparison ? await comparison(root, o.quick, times) : undefined;
+if (results.length > 0) console.log('\nRatios are of times: below 1 is faster. The mean is the geometric one. A repeated string instruction counts once, so the part strings has no meaningful M/s.');
+const compared = o.comparison ? await comparison(root, o.quick, times, list(o.jobs)) : undefined;
 if (o.json !== undefined) writeFileSync(o.json, `${JSON.stringify({ ...about, times, rounds, results, comparison: compared }, null, 2)}\n`);

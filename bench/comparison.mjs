@@ -3,29 +3,43 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inTurns } from './turns.mjs';
 
 const FILES = ['results.csv', 'exits.csv'];
+/** What `auto` is given: nothing compiled before, as in a first comparison; or what the comparison before it has left. */
+const RUNS = { first: ['--no-code-cache'], following: [] };
 
-const ENGINES = ['auto', 'interpreter'];
-
-/** Runs the comparison with `auto` and `interpreter` in turns, so many times each; prints and returns the best seconds, factor, and the files that differ. */
-export function comparison(root, quick, times) {
-  const folder = mkdtempSync(join(tmpdir(), 'xenolith-bench-')), seconds = { auto: Infinity, interpreter: Infinity };
+/**
+ * Runs the comparison with `--engine interpreter` and without, in turns of a fifth of a second, `times` times for each number of jobs; prints and
+ * returns mean seconds and mean factor (geometric), least and greatest, and the files that differ.
+ */
+export async function comparison(root, quick, times, jobs) {
+  const folder = mkdtempSync(join(tmpdir(), 'xenolith-bench-')), results = [];
+  const args = (name, more) => [join(root, 'bin/xenolith.js'), 'compare', '--out', join(folder, name), ...(quick ? ['--quick'] : []), ...more];
   try {
-    for (let i = 0; i < times; i++) {
-      // Who comes first changes: the computer is not the same in the first and the second half of a minute.
-      for (const engine of i % 2 === 0 ? ENGINES : [...ENGINES].reverse()) {
-        const began = performance.now();
-        const run = spawnSync(process.execPath, [join(root, 'bin/xenolith.js'), 'compare', '--engine', engine, '--out', join(folder, engine), ...(quick ? ['--quick'] : [])], { stdio: ['ignore', 'ignore', 'inherit'] });
-        if (run.status !== 0) throw new Error(`xenolith compare --engine ${engine} ended with status ${run.status}`);
-        seconds[engine] = Math.min(seconds[engine], (performance.now() - began) / 1000);
+    for (const n of jobs)
+      for (const [run, options] of Object.entries(RUNS)) {
+        const both = [{ name: 'interpreter', args: args('interpreter', ['--jobs', n, '--engine', 'interpreter']) }, { name: 'auto', args: args('auto', ['--jobs', n, ...options]) }];
+        if (run === 'following') {
+          const { status, stderr } = spawnSync(process.execPath, both[1].args, { stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' });
+          if (status !== 0) throw new Error(`xenolith compare ended with status ${status}: ${stderr}`);
+        }
+        const pairs = [];
+        for (let i = 0; i < times; i++) pairs.push(await inTurns(i % 2 === 0 ? both : [...both].reverse()));
+        const different = FILES.filter((f) => !readFileSync(join(folder, 'auto', f)).equals(readFileSync(join(folder, 'interpreter', f))));
+        const factors = pairs.map(({ auto, interpreter }) => interpreter / auto), mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
+        const r = {
+          run, jobs: Number(n), auto: mean(pairs.map((p) => p.auto)), interpreter: mean(pairs.map((p) => p.interpreter)),
+          factor: Math.exp(mean(factors.map(Math.log))), least: Math.min(...factors), greatest: Math.max(...factors), different,
+        };
+        results.push(r);
+        console.log(
+          `xenolith compare${quick ? ' --quick' : ''} --jobs ${n}, ${run} run: ${r.auto.toFixed(1)} s, with --engine interpreter ${r.interpreter.toFixed(1)} s: factor ${r.factor.toFixed(2)} ` +
+            `(${r.least.toFixed(2)} to ${r.greatest.toFixed(2)}); ${FILES.join(', ')}: ${different.length === 0 ? 'the same to the byte' : `${different.join(', ')} DIFFER`}`,
+        );
+        if (different.length > 0) process.exitCode = 1;
       }
-    }
-    const different = FILES.filter((f) => !readFileSync(join(folder, 'auto', f)).equals(readFileSync(join(folder, 'interpreter', f))));
-    const factor = seconds.interpreter / seconds.auto;
-    console.log(`\nxenolith compare${quick ? ' --quick' : ''}: ${seconds.auto.toFixed(1)} s, with --engine interpreter ${seconds.interpreter.toFixed(1)} s: factor ${factor.toFixed(2)}; ${FILES.join(', ')}: ${different.length === 0 ? 'the same to the byte' : `${different.join(', ')} DIFFER`}`);
-    if (different.length > 0) process.exitCode = 1;
-    return { seconds, factor, different };
+    return results;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

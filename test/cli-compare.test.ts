@@ -65,7 +65,7 @@ describe('wrong input is one line and status 2, before anything runs', () => {
 });
 
 describe('compare refuses', () => {
-  const DEFAULTS = { extension: 'vtx,svm', path: 'pv', workload: 'disk-write', seed: 1, quick: true, json: false, jobs: 1, engine: 'auto' as const };
+  const DEFAULTS = { extension: 'vtx,svm', path: 'pv', workload: 'disk-write', seed: 1, quick: true, json: false, jobs: 1, engine: 'auto' as const, 'code-cache': false };
   const refuses = async (o: Partial<CompareOptions>, message: RegExp): Promise<void> => {
     const error = await compare({ ...DEFAULTS, out: path('results'), ...o }).then(() => undefined, (e: unknown) => e as Error);
     expect(error?.message).toMatch(message);

@@ -2,7 +2,7 @@
 
 import { Worker } from 'node:worker_threads';
 import type { ExtensionName, PathName } from '../experiments/paths.js';
-import type { FromWorker, Job } from './compare-worker.js';
+import type { FromWorker, Job, WorkerData } from './compare-worker.js';
 
 export interface Planned {
   readonly job: Job;
@@ -34,7 +34,7 @@ function tell(on: Listener, planned: Planned, m: FromWorker): void {
  * Runs the jobs on `threads` workers, until all have ended or `stop` says so. A job that fails does not end the others.
  * Rejects with what a listener throws, after ending everything.
  */
-export function runAll(jobs: readonly Planned[], threads: number, on: Listener, stop: AbortSignal): Promise<void> {
+export function runAll(jobs: readonly Planned[], threads: number, workerData: WorkerData, on: Listener, stop: AbortSignal): Promise<void> {
   const queue = [...jobs].sort((a, b) => BY_LENGTH.indexOf(a.job.path) - BY_LENGTH.indexOf(b.job.path));
   const live = new Set<Worker>();
   return new Promise((resolve, reject) => {
@@ -48,7 +48,7 @@ export function runAll(jobs: readonly Planned[], threads: number, on: Listener, 
       for (const worker of [...live]) end(worker);
     };
     const start = (): void => {
-      const worker = new Worker(new URL('./compare-worker.js', import.meta.url));
+      const worker = new Worker(new URL('./compare-worker.js', import.meta.url), { workerData });
       let planned: Planned | undefined;
       const next = (): void => {
         // A job on the same processor: what the worker has compiled for one serves the next.

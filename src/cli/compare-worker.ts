@@ -4,7 +4,7 @@
  */
 
 import { join } from 'node:path';
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { ExitTimes } from '../debug/exports/exit-times.js';
 import { type FormatName, FORMATS, type RunningExport, SAMPLE_CYCLES } from '../debug/exports/formats.js';
 import { comparedPrograms } from '../debug/exports/program-accounts.js';
@@ -16,12 +16,19 @@ import { PcapngWriter } from '../experiments/pcapng.js';
 import { WORKLOADS } from '../experiments/workloads.js';
 import type { EngineChoice } from '../machine/config.js';
 import { SeededDisk } from '../machine/disks.js';
+import { type CompiledCode, keepCompiledCode, takeCompiledCode } from '../machine/compiled-code.js';
 import type { Machine } from '../machine/machine.js';
 import { parseProfile } from '../machine/profile.js';
 import { FileDisk, openOutput } from './files.js';
+import { readRegions } from './kept-regions.js';
 import { makingRegion } from './region-modules.js';
 import { traceTo } from './trace-output.js';
 
+/** What a worker is started with. */
+export interface WorkerData {
+  /** File of regions that earlier comparisons have compiled; undefined: each compiles its own. */
+  readonly regions: string | undefined;
+}
 export interface Job {
   readonly path: PathName;
   readonly profileName: string;
@@ -41,8 +48,11 @@ export type FromWorker =
   | { readonly kind: 'progress'; readonly workload: string }
   /** A workload is finished; its data has been checked. */
   | { readonly kind: 'row'; readonly measurement: Measurement; readonly dataError: string; readonly frequencyHz: number }
-  | { readonly kind: 'done'; readonly instructions: number; readonly cycles: number; readonly capture: readonly Uint8Array[]; readonly exits: string }
+  | { readonly kind: 'done'; readonly instructions: number; readonly cycles: number; readonly capture: readonly Uint8Array[]; readonly exits: string; readonly regions: readonly CompiledCode[] }
   | { readonly kind: 'failed'; readonly message: string };
+
+const { regions } = workerData as WorkerData, keeps = regions !== undefined;
+if (keeps) keepCompiledCode(readRegions(regions));
 
 function work(job: Job): FromWorker {
   const profile = parseProfile(job.profile, job.profileName);
@@ -74,7 +84,7 @@ function work(job: Job): FromWorker {
   const capture: Uint8Array[] = [];
   const wire = new PcapngWriter(result.frequencyHz, (block) => capture.push(block));
   for (const [frame, cycle] of frames) wire.add(frame, cycle);
-  return { kind: 'done', instructions: result.instructions, cycles: result.cycles, capture, exits: exits?.table(job.name) ?? '' };
+  return { kind: 'done', instructions: result.instructions, cycles: result.cycles, capture, exits: exits?.table(job.name) ?? '', regions: keeps ? takeCompiledCode() : [] };
 }
 
 /** One cut for all formats that sample: they take the same interval, so their samples are due together. */

@@ -8,6 +8,7 @@ import type { Argv, CommandModule } from 'yargs';
 import { EXTENSIONS, PATHS, PATH_TITLES, type ExtensionName } from '../experiments/paths.js';
 import { rowOf, type Cell } from '../experiments/rows.js';
 import { sectorsNeeded, type Workload, WORKLOADS } from '../experiments/workloads.js';
+import type { CompiledCode } from '../machine/compiled-code.js';
 import type { EngineChoice } from '../machine/config.js';
 import { checkProfile } from '../machine/check-profile.js';
 import type { ExtensionKind } from '../machine/extension.js';
@@ -16,6 +17,7 @@ import { type Planned, runAll } from './compare-jobs.js';
 import { EXIT_INTERRUPTED, LARGEST_SEED, refuseRepeated, UserError, wholeNumber } from './errors.js';
 import { FileDisk, loadProfile, profileNames } from './files.js';
 import { loadImages } from './images.js';
+import { addRegions, keptRegionsFile } from './kept-regions.js';
 import { Progress } from './progress.js';
 import { table } from './report/table.js';
 import { ResultFolder, sha256 } from './report/write.js';
@@ -33,6 +35,7 @@ export interface CompareOptions {
   readonly json: boolean;
   readonly jobs: number;
   readonly engine: EngineChoice;
+  readonly 'code-cache': boolean;
   readonly trace?: string | undefined;
 }
 
@@ -100,13 +103,15 @@ export async function compare(o: CompareOptions): Promise<number> {
   const onInterrupt = (): void => interrupt.abort();
   process.once('SIGINT', onInterrupt);
 
-  await runAll(jobs, o.jobs, {
+  const regions = o.engine === 'auto' && o['code-cache'] ? keptRegionsFile() : undefined, compiled: CompiledCode[] = [];
+  await runAll(jobs, o.jobs, { regions }, {
     progress: (p, workload) => progress.now(`${p.extension} ${p.job.path}: ${workload}`),
     row: (p, { measurement, dataError, frequencyHz }) => {
       cells.set(p, [...(cells.get(p) ?? []), { extension: p.extension, profile: p.name, frequencyHz, path: p.job.path, measurement, dataError }]);
       folder.tables(inOrder());
     },
-    finished: (p, { capture, instructions, cycles, exits: table }) => {
+    finished: (p, { capture, instructions, cycles, exits: table, regions: made }) => {
+      compiled.push(...made);
       folder.capture(p.job.name, capture);
       exits.set(p, table);
       folder.exitTimes(jobs.flatMap((j) => exits.get(j) ?? []));
@@ -119,6 +124,7 @@ export async function compare(o: CompareOptions): Promise<number> {
   }, interrupt.signal);
   process.removeListener('SIGINT', onInterrupt);
   progress.end();
+  if (regions !== undefined) addRegions(regions, compiled);
 
   const all = inOrder();
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
@@ -158,6 +164,7 @@ export const compareCommand: CommandModule<object, CompareOptions> = {
       .option('json', { type: 'boolean', default: false, describe: 'print the rows as JSON instead of the table' })
       .option('jobs', { type: 'number', default: Math.min(8, availableParallelism()), defaultDescription: 'number of cores', describe: 'runs at the same time' })
       .option('engine', { choices: ['auto', 'interpreter', 'compiler'] as const, default: 'auto' as EngineChoice, describe: 'how instructions are executed; the results are the same' })
+      .option('code-cache', { type: 'boolean', default: true, describe: 'use what earlier comparisons compiled, and keep what this one does, in build/regions (--no-code-cache: neither)' })
       .option('trace', { type: 'string', requiresArg: true, describe: `also write a trace of each path, in formats comma-separated: ${FORMAT_NAMES.join(', ')}` })
       .check((args) => refuseRepeated(args))
       .epilogue(`Workloads: ${WORKLOADS.map((w) => w.name).join(', ')}.\nPaths: ${PATHS.map((p) => `${p} (${PATH_TITLES[p]})`).join('; ')}.`)
